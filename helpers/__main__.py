@@ -1,0 +1,105 @@
+"""The command line: `python -m helpers list | show | run | build | check | clean`."""
+
+import argparse
+import sys
+
+from helpers import book, sources
+from helpers.parameters import parameters, profiles, table
+
+DONE, CELL_FAILED, BAD_PARAMETER, KERNEL_DIED = 0, 1, 2, 138
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m helpers", description="Run chapters and build the book.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="the chapters, and which of their runs are up to date")
+    show = commands.add_parser("show", help="the parameters of a chapter")
+    show.add_argument("chapter", metavar="CHAPTER")
+    run = commands.add_parser(
+        "run", help="run a chapter", description="Exit status: 0 done, 1 a cell failed, 2 bad parameter, 138 dead kernel."
+    )
+    run.add_argument("chapter", metavar="CHAPTER")
+    run.add_argument("--force", action="store_true", help="run even what is up to date")
+    run.add_argument(
+        "-p", dest="changes", nargs=2, action="append", default=[], metavar=("NAME", "JSON"),
+        help="a parameter and its value, as in -p seeds '[0, 1]'; may be repeated",
+    )  # fmt: skip
+    build = commands.add_parser("build", help="run what is out of date and build the site into _build/html")
+    for command in (run, build):
+        command.add_argument("--profile", default="laptop", help="one of the profiles (default: laptop)")
+    commands.add_parser("check", help="look for mistakes in the notebooks, the claims and the records")
+    clean = commands.add_parser("clean", help="show what the caches hold, and empty them")
+    clean.add_argument("--yes", action="store_true", help="empty them; without it they are only shown")
+    return parser
+
+
+def _list(arguments) -> int:
+    for chapter in sources.chapters():
+        for profile in profiles():
+            state = _state(chapter, profile)
+            print(f"{chapter:12} {profile:8} {state}")
+    return DONE
+
+
+def _state(chapter: str, profile: str) -> str:
+    folder = book.place(chapter, profile)
+    if not (folder / "run.json").exists():
+        return "not run"
+    return "up to date" if book.finished(folder, book.key(chapter, profile)) else "out of date"
+
+
+def _show(arguments) -> int:
+    print(table(arguments.chapter))
+    return DONE
+
+
+def _run(arguments) -> int:
+    known = {parameter.name: parameter for parameter in parameters(arguments.chapter)}
+    # A name that is not known keeps its text: `book.run` refuses it with the nearest right one.
+    changes = {name: known[name].read(text) if name in known else text for name, text in arguments.changes}
+    print(book.run(arguments.chapter, arguments.profile, changes, arguments.force))
+    return DONE
+
+
+def _build(arguments) -> int:
+    from helpers import site
+
+    print(site.build(arguments.profile))
+    return DONE
+
+
+def _check(arguments) -> int:
+    from helpers import site
+
+    mistakes, remarks = site.check()
+    for line in [*mistakes, *(f"note: {remark}" for remark in remarks)]:
+        print(line)
+    return 1 if mistakes else DONE
+
+
+def _clean(arguments) -> int:
+    from helpers import site
+
+    for folder, size in site.clean(arguments.yes).items():
+        print(f"{size / 1e6:8.1f} MB  {folder}")
+    print("emptied" if arguments.yes else "`clean --yes` empties these folders")
+    return DONE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return globals()[f"_{chosen.command}"](chosen)
+    except ValueError as error:
+        status, message = BAD_PARAMETER, error
+    except book.KernelDied as error:
+        status, message = KERNEL_DIED, error
+    except book.CellFailed as error:
+        status, message = CELL_FAILED, error
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

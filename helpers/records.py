@@ -1,0 +1,224 @@
+"""Save, find and vouch for a result.
+
+A record is one tidy table (JSON, and .npz where arrays are needed) with the parameters and the provenance
+of the run that measured it. Records of paper-scale runs are committed under book/records.
+"""
+
+import dataclasses
+import inspect
+import io
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers import parameters, sources
+from helpers.sources import write
+
+LIMIT = 200_000  # bytes of one record: it is committed
+
+
+@dataclasses.dataclass
+class Record:
+    """A result that was found again. `status` is "current", "stale" or "unreadable"."""
+
+    chapter: str
+    name: str
+    profile: str
+    table: pd.DataFrame
+    parameters: dict
+    provenance: dict
+    status: str
+    path: Path
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays saved beside the table; {} if there are none."""
+        beside = self.path.with_suffix(".npz")
+        if not beside.exists():
+            return {}
+        with np.load(beside, allow_pickle=False) as found:
+            return dict(found)
+
+
+def save(run, name: str, table: pd.DataFrame, arrays: dict | None = None, **notes) -> Path:
+    """Write what a run measured; notes (such as `data`, the checksum of the images) join its provenance.
+
+    ValueError if the JSON would exceed 200 kB, or the table has columns of one name.
+    """
+    if not table.columns.is_unique:
+        raise ValueError(f"table: columns {list(table.columns)}: expected distinct names")
+    content = {
+        "chapter": run.chapter,
+        "name": name,
+        "profile": run.profile,
+        "parameters": run.parameters,
+        "provenance": provenance(run) | notes,
+        "table": {str(column): _pack(table[column]) for column in table},
+    }
+    lines = (f"{json.dumps(part)}: {json.dumps(value, default=_plain)}" for part, value in content.items())
+    text = "{\n" + ",\n".join(lines) + "\n}\n"  # a line for each part, so that changes are easy to see
+    if len(text.encode()) > LIMIT:
+        raise ValueError(f"table: {len(text.encode())} bytes as JSON: expected at most {LIMIT}; summarise it")
+    path = run.folder / "records" / f"{name}.json"
+    if arrays:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write(path.with_suffix(".npz"), buffer.getvalue())
+    return write(path, text)
+
+
+def load(chapter: str, name: str, profile="paper") -> Record | None:
+    """A record, or None where there is none; a Run in place of the profile's name finds that run's own.
+
+    A file that cannot be read gives an empty table and the status "unreadable".
+    """
+    folder = getattr(profile, "folder", None)  # the run under way is not yet in its place
+    profile = getattr(profile, "profile", profile)
+    path = (folder / "records" if folder else location(chapter, profile)) / f"{name}.json"
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        table = pd.DataFrame({column: _unpack(packed) for column, packed in content["table"].items()})
+        given, origin = dict(content["parameters"]), dict(content["provenance"])
+        measured_by = origin["sources"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Record(chapter, name, profile, pd.DataFrame(), {}, {}, "unreadable", path)
+    current = measured_by == sources.measuring(chapter) and _of_profile(chapter, profile, given)
+    return Record(chapter, name, profile, table, given, origin, "current" if current else "stale", path)
+
+
+def location(chapter: str, profile: str) -> Path:
+    """The folder of a chapter's records: committed for the paper profile, beside the run for the others."""
+    if profile == "paper":
+        return sources.root() / "book" / "records" / chapter
+    return sources.runs() / chapter / profile / "records"
+
+
+def publish(chapter: str, folder: Path) -> None:
+    """Put a finished run's records in the place of the committed ones."""
+    target = location(chapter, "paper")
+    for path in target.glob("*.*"):
+        if not (folder / path.name).exists():
+            path.unlink()
+    for path in sorted(folder.glob("*.*")):
+        write(target / path.name, path.read_bytes())
+
+
+def _of_profile(chapter: str, profile: str, given: dict) -> bool:
+    """Are these still the parameters of the profile? The device may differ: it is recorded."""
+    if profile not in parameters.profiles():
+        return True
+    return {**parameters.resolve(chapter, profile), "device": None} == {**given, "device": None}
+
+
+def badge(result) -> str:
+    """One line of Markdown that says where numbers come from: of a Record, of a Run (live), or of None."""
+    if result is None:
+        return "**Not recorded** at this scale yet."
+    if not isinstance(result, Record):
+        return f"**Live** · {result.profile} profile · {_device_name(result.device)}"
+    if result.status == "unreadable":
+        return f"**Recorded** · {result.profile} profile · **unreadable**: `{result.path.name}` is damaged"
+    origin = result.provenance
+    parts = ["**Recorded**", f"{result.profile} profile", origin["device"], f"commit {origin['commit'] or 'unknown'}"]
+    parts.append(origin["created"][:10])
+    if result.status == "stale":
+        parts.append("**stale**: what measured it has changed since")
+    return " · ".join(parts)
+
+
+def provenance(run) -> dict[str, Any]:
+    """Where, when and with what a run measured: commit, hash of the sources, versions, device, threads, seconds."""
+    return {
+        "commit": _commit(),
+        "sources": run.sources,
+        "versions": sources.versions(),
+        "device": _device_name(run.device),
+        "threads": run.threads,
+        "seconds": round(time.monotonic() - run.started, 1),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def remember(key: dict, compute, sources: tuple = ()) -> Any:
+    """What `compute()` gives, kept in the cache so that an interrupted run resumes where it stopped.
+
+    key: everything the result depends on (the network's specification, the images, the device).
+    sources: the modules or functions that measure; a change in their code, or in the helpers that they
+    import, asks for a new measurement. The result passes through JSON, whether computed now or earlier.
+    """
+    from helpers import data
+
+    identity = _identity(key, sources)
+    path = data.cache() / "measured" / f"{identity}.json"
+    if path.exists():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["result"]
+        except (ValueError, KeyError, TypeError):
+            print(f"{path}: damaged; measured again", file=sys.stderr)
+    text = json.dumps({"key": key, "result": compute()}, default=_plain)
+    write(path, text)
+    return json.loads(text)["result"]
+
+
+def _identity(key: dict, measured_by: tuple) -> str:
+    """The hash of a key, of the code that measures, and of the versions and threads it runs with."""
+    texts = []
+    for source in measured_by:
+        module = inspect.getmodule(source)
+        of_helpers = module is not None and module.__name__.startswith("helpers.")
+        texts.append(f"import {module.__name__}" if of_helpers else sources.code(inspect.getsource(source)))
+    key = json.loads(json.dumps(key, default=_plain))
+    return sources.digest(key, texts, sources.helpers_used(texts), sources.versions(), os.environ.get("OMP_NUM_THREADS"))
+
+
+def _commit() -> str | None:
+    """The commit of the checkout, with -dirty when tracked files differ from it; None outside git."""
+    command = ["git", "-C", str(sources.root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    if not shutil.which("git"):
+        return None
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+
+def _device_name(device) -> str:
+    """`CPU`, or the name of the accelerator."""
+    if getattr(device, "type", "cpu") == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return str(getattr(device, "type", "cpu")).upper()
+
+
+def _pack(column: pd.Series) -> dict:
+    values = column.tolist()
+    if column.dtype.kind == "f":  # JSON knows neither NaN nor infinity
+        values = [None if math.isnan(x) else str(x) if math.isinf(x) else x for x in values]
+    return {"type": str(column.dtype), "values": values}
+
+
+def _unpack(packed: dict) -> pd.Series:
+    values = packed["values"]
+    if packed["type"].startswith("float"):
+        values = [math.nan if x is None else float(x) for x in values]
+    return pd.Series(values, dtype=packed["type"])
+
+
+def _plain(value):
+    """JSON for what JSON does not know: numpy, tensors, dataclasses, paths."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{value!r}: expected something that JSON can hold")

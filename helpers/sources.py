@@ -1,0 +1,146 @@
+"""What a result depends on: the chapter's code, the helpers it imports, and the versions it ran with.
+
+Comments, docstrings and blank lines are left out of every hash, so that explaining code better never
+makes a recorded result stale.
+"""
+
+import ast
+import difflib
+import hashlib
+import io
+import json
+import os
+import platform
+import tokenize
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import nbformat
+
+PACKAGE = Path(__file__).parent
+# These run, keep and draw results but measure nothing, so a change in them does not make a record stale.
+HOUSEKEEPING = {"__main__", "book", "execute", "figures", "parameters", "records", "site", "sources"}
+NUMERICAL = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
+
+
+def root() -> Path:
+    """The folder of the book: the one above `helpers`, or where LAYERS_ROOT says."""
+    return Path(os.environ.get("LAYERS_ROOT") or PACKAGE.parent).resolve()
+
+
+def runs() -> Path:
+    """Where finished runs live, as CHAPTER/PROFILE."""
+    return root() / "_build" / "runs"
+
+
+def chapters() -> list[str]:
+    """The names of the chapters, in alphabetical order."""
+    return sorted(path.stem for path in (root() / "book").glob("*.ipynb"))
+
+
+def notebook(chapter: str):
+    """The source notebook of a chapter. ValueError names the nearest chapters if there is none."""
+    if chapter not in chapters():
+        raise ValueError(f"chapter = {chapter!r}: expected one of {chapters()}{nearest(chapter, chapters())}")
+    return nbformat.read(root() / "book" / f"{chapter}.ipynb", as_version=4)
+
+
+def nearest(name: str, names) -> str:
+    """`; did you mean 'seeds'?`, or nothing if no name is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def digest(*parts) -> str:
+    """The first 16 hex digits of a sha256 over JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all, creating its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(unfinished, path)
+    return path
+
+
+def code(text: str) -> str:
+    """Python source without comments, docstrings and blank lines; other text as it is."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return text
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body and _is_docstring(body[0]):
+            for row in range(body[0].lineno - 1, body[0].end_lineno):
+                lines[row] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def helpers_used(texts) -> dict[str, str]:
+    """The helper modules that these sources import, directly or through one another: {name: hash of its code}."""
+    found, waiting = {}, [name for text in texts for name in _imports(text)]
+    while waiting:
+        name = waiting.pop()
+        path = PACKAGE / f"{name}.py"
+        if name not in found and path.is_file():
+            text = path.read_text(encoding="utf-8")
+            found[name] = digest(code(text))
+            waiting += ["__init__", *_imports(text)]
+    return dict(sorted(found.items()))
+
+
+def _imports(text: str) -> list[str]:
+    """Names of `helpers` modules that a source imports, anywhere in it."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return []
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("helpers.")]
+        elif isinstance(node, ast.ImportFrom):
+            module = f"helpers.{node.module or ''}".rstrip(".") if node.level else node.module
+            if module == "helpers":
+                names += [alias.name for alias in node.names]
+            elif module.startswith("helpers."):
+                names.append(module.split(".")[1])
+    return names
+
+
+def cells(chapter: str, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """The code cells of a chapter, {id: code}, except those that carry one of these tags."""
+    kept = (cell for cell in notebook(chapter).cells if cell.cell_type == "code")
+    return {cell.id: code(cell.source) for cell in kept if not set(without) & set(cell.metadata.get("tags", ()))}
+
+
+def measuring(chapter: str) -> str:
+    """The hash of what measures in a chapter: its cells but the drawing ones, and the helpers that they import."""
+    measured = cells(chapter, without=("parameters", "figure"))
+    used = helpers_used(measured.values())
+    return digest(list(measured.values()), {name: used[name] for name in used if name not in HOUSEKEEPING})
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that numbers come from, as installed."""
+    found = {"python": platform.python_version()}
+    for name in NUMERICAL:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
