@@ -93,7 +93,12 @@ class Dataset:
 
 
 def load(
-    name: str, *, size: int | None = None, seed: int = 0, device: torch.device | str | None = None, download: bool = False
+    name: str,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    download: bool = False,
 ) -> Dataset:
     """A data set by name: `digits`, `digits20`, `cifar10`, `cifar100`, or `folder:PATH`.
 
