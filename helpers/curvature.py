@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .layers import double
+from helpers.layers import double
 
 CHUNK = 8  # points per batched decomposition: larger batches leave the processor's cache
 

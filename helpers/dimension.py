@@ -6,14 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from helpers.layers import double
+
 
 def _cloud(points: Tensor, fewest: int) -> Tensor:
-    """The points in float64 (on the CPU where the device has none), once they pass inspection."""
+    """The points in float64, once they pass inspection."""
     if points.ndim != 2 or points.shape[0] < fewest:
         raise ValueError(f"points: shape {tuple(points.shape)}, expected (n, D) with n at least {fewest}")
     if not torch.isfinite(points).all():
         raise ValueError("points: holds NaN or infinite values, expected finite numbers")
-    return (points.cpu() if points.device.type == "mps" else points).double()
+    return double(points)
 
 
 def _two_nearest(points: Float[Tensor, "n D"], rows: int = 512) -> Float[Tensor, "n 2"]:

@@ -79,6 +79,11 @@ def flat(activation: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n D"]:
     return activation.flatten(1)
 
 
+def double(values: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The values in float64, in which every estimator works; MPS has none, so there they move to the CPU."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 def _parsed(model: nn.Module, point: Point) -> tuple[nn.Module | None, bool, int]:
     """(module, whether its input is meant, which call); no module for the images themselves."""
     if point == "input":
