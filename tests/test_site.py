@@ -1,0 +1,223 @@
+"""The built site: what its files say, and what a browser makes of them."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+from filelock import FileLock
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = ("curvature", "scorecard")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src", "object": "data"}
+HOSTS_OF_SCRIPTS = re.compile(r"unpkg\.com|jsdelivr|cdnjs|googleapis|gstatic|polyfill\.io|bootstrapcdn")
+HASH = re.compile(r"[0-9a-f]{16,}")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the site, built once at the smoke profile whatever the number of test processes.
+
+    `LAYERS_SITE` names a site that is already built, to look at that one instead.
+    """
+    if "LAYERS_SITE" in os.environ:
+        return Path(os.environ["LAYERS_SITE"])
+    from helpers import book
+
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with FileLock(shared / "site.lock"):
+        note = shared / "site.txt"
+        if not note.exists():
+            note.write_text(str(book.build("smoke")))
+        folder = Path(note.read_text())
+    return folder if folder.is_dir() else folder.parent
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    """Every page of the site, parsed: {path relative to the site: soup}, but for the redirecting stub."""
+    found = {}
+    for path in sorted({*site.rglob("*.html")} - {*(site / "_static").rglob("*.html")}):  # there: templates of the theme
+        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        if not soup.find("meta", attrs={"http-equiv": re.compile("refresh", re.I)}):
+            found[path.relative_to(site).as_posix()] = soup
+    return found
+
+
+def elsewhere(address):
+    return bool(urlsplit(address).netloc)
+
+
+# What the files say
+
+
+def test_the_table_of_contents_is_on_the_site(site, pages):
+    names = {"intro", "rerun", "teach", "glossary", *CHAPTERS}
+    assert {f"book/{name}.html" for name in names} <= set(pages)
+    assert (site / "index.html").exists()
+
+
+def test_no_page_loads_anything_from_another_host(pages):
+    loaded = [
+        (name, tag[attribute])
+        for name, soup in pages.items()
+        for kind, attribute in LOADED.items()
+        for tag in soup.find_all(kind)
+        if tag.get(attribute)
+    ]
+    loaded += [
+        (name, tag["href"])
+        for name, soup in pages.items()
+        for tag in soup.find_all("link", href=True)
+        if not set(tag.get("rel", [])) & {"canonical", "license", "author", "next", "prev"}
+    ]
+    assert [pair for pair in loaded if elsewhere(pair[1])] == []
+    assert [name for name, soup in pages.items() if HOSTS_OF_SCRIPTS.search(str(soup.find_all("script")))] == []
+
+
+def test_no_style_loads_anything_from_another_host(site):
+    outside = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
+    styles = list(site.rglob("*.css"))
+    assert styles
+    assert [path.name for path in styles if outside.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_mathjax_is_served_from_the_site(site, pages):
+    assert (site / "mathjax/tex-mml-chtml.js").stat().st_size > 100_000
+    assert list((site / "mathjax/output/chtml/fonts/woff-v2").glob("*.woff"))
+    scripts = [tag["src"] for tag in pages["book/curvature.html"].find_all("script", src=True)]
+    assert sum("mathjax/tex-mml-chtml.js" in source for source in scripts) == 1
+
+
+def test_every_figure_has_real_alt_text(pages):
+    images = [(name, image) for name, soup in pages.items() for image in soup.select("article img, main img")]
+    assert any(name == "book/curvature.html" for name, _ in images)
+    for name, image in images:
+        alt = (image.get("alt") or "").strip()
+        file = Path(urlsplit(image["src"]).path)
+        assert len(alt.split()) >= 4, f"{name}: {file.name} has the alt text {alt!r}"
+        assert not HASH.search(alt) and file.stem not in alt, f"{name}: {alt!r} is a file's name"
+
+
+def test_figures_are_numbered_and_captioned(pages):
+    figures = pages["book/curvature.html"].select("article figure")
+    assert figures
+    assert all(figure.select_one("figcaption .caption-number") for figure in figures)
+
+
+def test_nothing_names_this_machine(site):
+    private = [str(ROOT), str(Path.home()) + "/", os.environ.get("TMPDIR", "/tmp").rstrip("/") + "/"]
+    private = [path for path in private if len(path) > 2]
+    texts = [p for p in site.rglob("*") if p.suffix in {".html", ".ipynb", ".md", ".json", ".csv", ".txt", ".yml"} or p.name == "searchindex.js"]
+    found = [
+        (path.relative_to(site).as_posix(), word)
+        for path in texts
+        for word in private
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert found == []
+
+
+def test_links_within_the_site_lead_somewhere(site, pages):
+    broken = []
+    for name, soup in pages.items():
+        for tag in soup.find_all("a", href=True):
+            address, fragment = urldefrag(tag["href"])
+            if elsewhere(address) or urlsplit(address).scheme or tag["href"] == "#":
+                continue
+            target = ((site / name).parent / unquote(urlsplit(address).path)).resolve() if address else site.resolve() / name
+            if not target.exists():
+                broken.append((name, tag["href"]))
+            elif fragment and target.suffix == ".html":
+                page = pages.get(target.relative_to(site.resolve()).as_posix())
+                if page is not None and not page.find(id=unquote(fragment)):
+                    broken.append((name, tag["href"]))
+    assert broken == []
+
+
+# What a browser makes of them
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """The site behind a local web server, as `http://127.0.0.1:PORT/`."""
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no browser is installed; `make browser` installs one")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # root may not use the sandbox, and test machines often run as root
+        with playwright.chromium.launch(executable_path=program, args=["--no-sandbox"]) as chromium:
+            yield chromium
+
+
+UNFOLD = """() => {
+  document.querySelectorAll("details").forEach(part => { part.open = true; });
+  document.querySelectorAll(".toggle-hidden").forEach(part => part.classList.remove("toggle-hidden"));
+  const style = document.createElement("style");
+  style.textContent = "*, *::before, *::after { animation: none !important; transition: none !important; }";
+  document.head.append(style);
+}"""
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+FIND = """async () => {
+  const found = await axe.run(document, { resultTypes: ["violations"], preload: false });
+  return found.violations.filter(v => ["serious", "critical"].includes(v.impact))
+    .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} ${n.html.slice(0, 120)} ${n.any.map(a => a.message).join("; ")}`));
+}"""
+
+
+def visit(context, url):
+    """Open one page and return what is wrong with it, a list of sentences."""
+    requests, wrong = [], []
+    page = context.new_page()
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    page.on("response", lambda reply: wrong.append(f"answer {reply.status} {reply.url}") if reply.status >= 400 else None)
+    page.goto(url, wait_until="load")
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    host = urlsplit(url).netloc
+    wrong += [f"asks another host: {r}" for r in requests if urlsplit(r).netloc not in ("", host)]  # before axe is loaded
+    if page.evaluate("() => document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+        wrong.append("wider than the window")
+    page.evaluate(UNFOLD)
+    page.add_script_tag(content=AXE)
+    wrong += page.evaluate(FIND)
+    page.close()
+    return wrong
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_pages_are_self_contained_and_accessible(browser, address, pages, mode, width):
+    context = browser.new_context(color_scheme=mode, viewport={"width": width, "height": 900})
+    context.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}');")
+    findings = [f"{name}: {finding}" for name in pages for finding in visit(context, address + name)]
+    context.close()
+    assert not findings, "\n".join(findings)
