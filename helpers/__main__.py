@@ -62,25 +62,19 @@ def _run(arguments) -> int:
 
 
 def _build(arguments) -> int:
-    from helpers import site
-
-    print(site.build(arguments.profile))
+    print(book.build(arguments.profile))
     return DONE
 
 
 def _check(arguments) -> int:
-    from helpers import site
-
-    mistakes, remarks = site.check()
+    mistakes, remarks = book.check()
     for line in [*mistakes, *(f"note: {remark}" for remark in remarks)]:
         print(line)
     return 1 if mistakes else DONE
 
 
 def _clean(arguments) -> int:
-    from helpers import site
-
-    for folder, size in site.clean(arguments.yes).items():
+    for folder, size in book.clean(arguments.yes).items():
         print(f"{size / 1e6:8.1f} MB  {folder}")
     print("emptied" if arguments.yes else "`clean --yes` empties these folders")
     return DONE
@@ -95,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         status, message = BAD_PARAMETER, error
     except book.KernelDied as error:
         status, message = KERNEL_DIED, error
-    except book.CellFailed as error:
+    except book.Failed as error:
         status, message = CELL_FAILED, error
     print(f"error: {message}", file=sys.stderr)
     return status

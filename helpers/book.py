@@ -1,8 +1,9 @@
 """Run chapters: validate parameters, execute in a process of its own, keep only what finished.
 
-This module knows notebooks and folders but no science.
+This module and `site`, its other half, know notebooks and folders but no science.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -16,16 +17,28 @@ from typing import Any
 from filelock import FileLock
 
 from helpers import records, sources
-from helpers.parameters import Parameter, check, overrides, parameters, resolve, table
+from helpers.parameters import Parameter, overrides, parameters, resolve, table, validate
 
-__all__ = ["CellFailed", "KernelDied", "Parameter", "Run", "begin", "key", "parameters", "run"]
+__all__ = ["CellFailed", "Failed", "KernelDied", "Parameter", "Run", "begin", "key", "parameters", "run"]
+_children: set[subprocess.Popen] = set()  # notebooks under way
 
 
-class CellFailed(RuntimeError):
+def __getattr__(name: str):
+    """`book.build` and its like. `site` is imported by name, so that it is no part of what a run depends on."""
+    if name in ("build", "check", "clean", "scrub", "stage"):
+        return getattr(importlib.import_module("helpers.site"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Failed(RuntimeError):
+    """A run or a build failed; the message says where and why."""
+
+
+class CellFailed(Failed):
     """A cell raised; the message names it."""
 
 
-class KernelDied(RuntimeError):
+class KernelDied(Failed):
     """The kernel was killed, often for lack of memory; the message names the cell."""
 
 
@@ -56,7 +69,7 @@ def begin(chapter: str, namespace: dict) -> Run:
     names = [parameter.name for parameter in parameters(chapter)]
     if missing := [name for name in names if name not in namespace]:
         raise ValueError(f"{missing[0]}: not defined; run the parameters cell first")
-    values = check(chapter, {name: namespace[name] for name in names})
+    values = validate(chapter, {name: namespace[name] for name in names})
     namespace.update(values)  # an int given for a float is a float from here on
     threads = int(os.environ.get("LAYERS_THREADS", "1"))
     torch.set_num_threads(threads)  # results depend on the number; two processes of one thread are fastest
@@ -84,7 +97,7 @@ def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, f
     Raises ValueError (bad parameter), CellFailed, KernelDied.
     """
     settled = overrides(chapter, profile)
-    changes = {name: value for name, value in check(chapter, parameters or {}).items() if value != resolve(chapter, profile)[name]}
+    changes = {name: value for name, value in validate(chapter, parameters or {}).items() if value != resolve(chapter, profile)[name]}
     for earlier in after(chapter):
         run(earlier, profile)
     folder = place(chapter, profile, changes)
@@ -169,11 +182,13 @@ def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, env=_environment(profile, folder), start_new_session=True, text=True
     )
+    _children.add(child)
     try:
         child.stdin.write(json.dumps(job) + "\n")
         child.stdin.flush()
         status = child.wait()
     finally:
+        _children.discard(child)
         child.stdin.close()
         child.wait()
     if status:
@@ -181,6 +196,12 @@ def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:
         reason = failure.read_text(encoding="utf-8") if failure.exists() else f"the process ended with {status}"
         raise (KernelDied if status == 138 else CellFailed)(f"{chapter}: {reason}")
     return round(time.monotonic() - began, 1)
+
+
+def stop() -> None:
+    """End the notebooks under way in other threads of this process."""
+    for child in list(_children):
+        child.kill()
 
 
 def _environment(profile: str, folder: Path) -> dict[str, str]:

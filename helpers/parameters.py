@@ -109,10 +109,10 @@ def overrides(chapter: str, profile: str) -> dict[str, Any]:
     if profile not in profiles():
         raise ValueError(f"profile = {profile!r}: expected one of {profiles()}{sources.nearest(profile, profiles())}")
     path = sources.root() / "book" / "profiles" / profile / f"{chapter}.yml"
-    return check(chapter, yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.exists() else {})
+    return validate(chapter, yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.exists() else {})
 
 
-def check(chapter: str, values: dict) -> dict[str, Any]:
+def validate(chapter: str, values: dict) -> dict[str, Any]:
     """The values with their types settled. ValueError for an unknown name, a wrong type, or a value out of range."""
     known = {parameter.name: parameter for parameter in parameters(chapter)}
     for name in values:
