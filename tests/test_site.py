@@ -37,9 +37,10 @@ def site(tmp_path_factory):
     with FileLock(shared / "site.lock"):
         note = shared / "site.txt"
         if not note.exists():
-            note.write_text(str(book.build("smoke")))
-        folder = Path(note.read_text())
-    return folder if folder.is_dir() else folder.parent
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("LAYERS_CACHE", str(shared / "cache"))
+                note.write_text(str(book.build("smoke")))
+    return Path(note.read_text())
 
 
 @pytest.fixture(scope="session")
