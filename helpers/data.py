@@ -14,14 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped, UInt8
 from PIL import Image, ImageOps
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
+
+from helpers.store import cache, checksum, keep, kept
 
 NAMES = ("digits", "digits20", "cifar10", "cifar100", "folder:PATH")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -37,7 +36,7 @@ class Dataset:
     """Training and test images on one device.
 
     `mean` and `std` are per channel, of images in [0, 1]; `checksum` is the start of a SHA-256 over the tensors.
-    Labels are None where a folder has no classes. To use other constants: `dataclasses.replace(data, mean=..., std=...)`.
+    Labels are None where a folder has no classes. Other constants: `dataclasses.replace(dataset, mean=..., std=...)`.
     """
 
     name: str
@@ -88,7 +87,7 @@ class Dataset:
             self,
             train_images=kept[0], train_labels=kept[1], test_images=kept[2], test_labels=kept[3],
             classes=tuple(self.classes[c] for c in classes),
-            checksum=_checksum(*kept),
+            checksum=checksum(*kept),
         )  # fmt: skip
 
 
@@ -152,7 +151,8 @@ def device(name: str | torch.device | None = "auto") -> torch.device:
         chosen = torch.device(name)
     except RuntimeError:
         chosen = None
-    if chosen is None or not there.get(chosen.type) or (chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()):
+    many = torch.cuda.device_count() if chosen is not None and chosen.type == "cuda" else 1
+    if chosen is None or not there.get(chosen.type) or (chosen.index or 0) >= many:
         raise ValueError(f"device={str(name)!r}: expected auto, {', '.join(kind for kind in there if there[kind])}")
     return chosen
 
@@ -161,31 +161,6 @@ def stream(seed: int, *purpose: str | int | float) -> torch.Generator:
     """The (CPU) random stream of a seed and a purpose: the same names, the same numbers; other names, other numbers."""
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
-
-
-def cache() -> Path:
-    """Where data and trained networks are kept: LAYERS_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("LAYERS_CACHE") or platformdirs.user_cache_path("layer-by-layer"))
-
-
-def keep(path: Path, tensors: dict[str, Tensor], **notes: str) -> None:
-    """Write a safetensors file whole or not at all: under a name of this process first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=notes)
-    os.replace(temporary, path)
-
-
-def kept(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    """Tensors and notes of a file that `keep` wrote; None if there is none, or if it is corrupt (said on stderr)."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        print(f"{path.name} in the cache is corrupt ({error}); it is made again", file=sys.stderr)
-        return None
 
 
 def _placed(
@@ -200,17 +175,9 @@ def _placed(
     spread = (share @ value**2 - (share @ value) ** 2).clamp(min=1e-6).sqrt()
     mean, std = constants or ((share @ value).tolist(), spread.tolist())
     tensors = [*train, *test]
-    checksum = _checksum(*tensors)
+    digest = checksum(*tensors)
     tensors = [None if tensor is None else tensor.to(chosen) for tensor in tensors]
-    return Dataset(name, title, *tensors, classes, tuple(mean), tuple(std), checksum)
-
-
-def _checksum(*tensors: Tensor | None) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(repr(None if tensor is None else tuple(tensor.shape)).encode())
-        digest.update(b"" if tensor is None else tensor.cpu().contiguous().numpy())
-    return digest.hexdigest()[:16]
+    return Dataset(name, title, *tensors, classes, tuple(mean), tuple(std), digest)
 
 
 @lru_cache(maxsize=1)
@@ -248,7 +215,8 @@ def _cifar(name: str, download: bool) -> dict:
         train, test = (
             (torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)) for part in parts
         )
-        return dict(name=name, title=title, train=train, test=test, classes=tuple(parts[0].classes), constants=(mean, std))
+        classes = tuple(parts[0].classes)
+        return dict(name=name, title=title, train=train, test=test, classes=classes, constants=(mean, std))
     raise FileNotFoundError(
         f"{title} is not on this machine (looked in {' and '.join(map(str, places))}). With internet, set "
         "LAYERS_DOWNLOAD=1 and run this again: it goes to the first of these. The data sets digits and digits20 "
@@ -270,7 +238,7 @@ def _folder(root: Path, size: int | None, seed: int) -> dict:
     classes = tuple(sorted({label for part in parts.values() for _, label in part if label is not None}))
     tensors, _ = kept(path) or (None, None)
     if tensors is None:
-        tensors = {name: tensor for part, files in parts.items() for name, tensor in _decoded(part, files, classes, size)}
+        tensors = dict(tensor for part, files in parts.items() for tensor in _decoded(part, files, classes, size))
         keep(path, tensors)
     images, labels = ({part: tensors.get(f"{part} {kind}") for part in parts} for kind in ("images", "labels"))
     if not divided:

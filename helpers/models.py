@@ -2,16 +2,16 @@
 
 A name is FAMILY and DEPTH, then optionally a width and GELU in place of ReLU: `resnet14`, `vgg8-w32`, `mlp4-gelu`.
 
-- `resnet8`, `resnet14`, `resnet20`, ... (6n + 2): the CIFAR form of He et al. (2016): three stages of width 16, 32, 64
-  and shortcuts without parameters (every second pixel, new channels zero). `plain8`, ...: the same without shortcuts.
+- `resnet8`, `resnet14`, `resnet20`, ... (6n + 2): the CIFAR form of He et al. (2016): three stages of width 16, 32,
+  64 and shortcuts without parameters (every second pixel, new channels zero). `plain8`, ...: without shortcuts.
 - `resnet18`, `resnet50`, `resnet101`: the ImageNet form with a 3 x 3 stem, four stages from width 64.
 - `vgg11`, `vgg13`, `vgg16`, `vgg19`: Simonyan & Zisserman (2015) with batch norm and a single linear layer after the
   convolutions; `vgg8` is a small one from width 16. They pool while there is more than one pixel to pool.
-- `mlpL`: L hidden layers of width 128.
+- `mlp1`, `mlp2`, ...: that many hidden layers of width 128.
 
-Each network has `depths`: its points in order, with the number of weight layers passed, counted as Ansuini et al. (2019)
-and Kaufman & Azencot (2023) do: a block adds its convolutions, the one in the shortcut included; average pooling and the
-linear layer add one each; in a VGG the linear layer has the number of convolutions plus two, as the deeper original had.
+Each network has `depths`: its points in order, with the number of weight layers passed, counted as Ansuini et al.
+(2019) and Kaufman & Azencot (2023) do: a block adds its convolutions, the one in the shortcut included; average
+pooling and the linear layer add one each; in a VGG the linear layer has the number of convolutions plus two.
 """
 
 import difflib
@@ -30,9 +30,11 @@ from helpers.data import stream
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 STAGES = {8: (1, 2, 2), 11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 KNOWN = [
-    *(f"resnet{depth}" for depth in sorted({*range(8, 57, 6), *BLOCKS})), *(f"plain{depth}" for depth in range(8, 57, 6)),
-    *(f"vgg{depth}" for depth in STAGES), *(f"mlp{depth}" for depth in range(1, 9)),
-]  # fmt: skip
+    *(f"resnet{depth}" for depth in sorted({*range(8, 57, 6), *BLOCKS})),
+    *(f"plain{depth}" for depth in range(8, 57, 6)),
+    *(f"vgg{depth}" for depth in STAGES),
+    *(f"mlp{depth}" for depth in range(1, 9)),
+]
 Activation = Callable[[], nn.Module]
 
 
@@ -74,9 +76,9 @@ def build(name: str, *, classes: int, channels: int = 1, size: int = 8, seed: in
         if family == "vgg":
             return VGG(channels, size, STAGES[depth], width, classes, activation)
         if family == "resnet" and depth in BLOCKS:
-            return ResNet(channels, BLOCKS[depth], width, classes, activation, shortcut="project", bottleneck=depth > 18)
+            return ResNet(channels, BLOCKS[depth], width, classes, activation, "project", bottleneck=depth > 18)
         shortcut = "pad" if family == "resnet" else None
-        return ResNet(channels, (depth // 6,) * 3, width, classes, activation, shortcut=shortcut)
+        return ResNet(channels, (depth // 6,) * 3, width, classes, activation, shortcut)
 
 
 def points(model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> dict[str, float]:
@@ -85,7 +87,7 @@ def points(model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> 
     Networks of this module know their points; the images are for those that will have to be run to find them.
     """
     if not hasattr(model, "depths"):
-        raise ValueError(f"model: {type(model).__name__} is not built by helpers.models; other networks are not there yet")
+        raise ValueError(f"model: {type(model).__name__} was not built by helpers.models; others are not there yet")
     total = max(model.depths.values())
     return {point: depth / total for point, depth in model.depths.items()}
 
@@ -102,7 +104,7 @@ class MLP(nn.Sequential):
 
 
 class VGG(nn.Sequential):
-    """`stage1`, `stage2`, ...: 3 x 3 convolutions with batch norm and a pool unless one pixel is left; then `linear`."""
+    """`stage1`, `stage2`, ...: 3 x 3 convolutions with batch norm, a pool unless one pixel is left; then `linear`."""
 
     def __init__(
         self, channels: int, size: int, stages: tuple[int, ...], width: int, classes: int, activation: Activation
@@ -130,7 +132,7 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int, blocks: tuple[int, ...], width: int, classes: int, activation: Activation, *,
+        self, channels: int, blocks: tuple[int, ...], width: int, classes: int, activation: Activation,
         shortcut: str | None, bottleneck: bool = False,
     ):  # fmt: skip
         super().__init__()
@@ -142,7 +144,7 @@ class ResNet(nn.Module):
                 inner, stride = width * 2 ** (stage - 1), 2 if k == 0 and stage > 1 else 1
                 widths = [inputs, inner, inner, 4 * inner] if bottleneck else [inputs, inner, inner]
                 block = Block(widths, stride, activation, shortcut)
-                self.get_submodule(f"layer{stage}").append(block)
+                getattr(self, f"layer{stage}").append(block)
                 passed += sum(isinstance(module, nn.Conv2d) for module in block.modules())
                 self.depths[f"layer{stage}.{k}"], inputs = passed, widths[-1]
         self.stages = len(blocks)
@@ -152,15 +154,15 @@ class ResNet(nn.Module):
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         x = self.act1(self.bn1(self.conv1(images)))
         for stage in range(1, self.stages + 1):
-            x = self.get_submodule(f"layer{stage}")(x)
+            x = getattr(self, f"layer{stage}")(x)
         return self.linear(self.avgpool(x).flatten(1))
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions, or 1 x 1, 3 x 3, 1 x 1, each with batch norm, added to the shortcut before the last activation.
+    """3 x 3, 3 x 3 or 1 x 1, 3 x 3, 1 x 1 convolutions with batch norm; the shortcut joins before the last activation.
 
-    The shortcut is `pad` (option A of He et al.: no parameters), `project` (a 1 x 1 convolution where the shape changes),
-    or None for a plain network.
+    The shortcut is `pad` (option A of He et al.: no parameters), `project` (a 1 x 1 convolution where the shape
+    changes), or None for a plain network.
     """
 
     def __init__(self, widths: list[int], stride: int, activation: Activation, shortcut: str | None):
@@ -179,11 +181,11 @@ class Block(nn.Module):
         y = x
         for k in range(1, self.convolutions + 1):
             if k > 1:
-                y = self.get_submodule(f"act{k - 1}")(y)
-            y = self.get_submodule(f"bn{k}")(self.get_submodule(f"conv{k}")(y))
+                y = getattr(self, f"act{k - 1}")(y)
+            y = getattr(self, f"bn{k}")(getattr(self, f"conv{k}")(y))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return self.get_submodule(f"act{self.convolutions}")(y)
+        return getattr(self, f"act{self.convolutions}")(y)
 
 
 class Pad(nn.Module):

@@ -1,0 +1,49 @@
+"""Tensors kept in the cache: each file is written whole or not at all, and checked when it is read."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import platformdirs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def cache() -> Path:
+    """Where data and trained networks are kept: LAYERS_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("LAYERS_CACHE") or platformdirs.user_cache_path("layer-by-layer"))
+
+
+def keep(path: Path, tensors: dict[str, Tensor], **notes: str) -> None:
+    """Write a safetensors file whole or not at all: under a name of this process first, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    tensors = {name: tensors[name].cpu().contiguous() for name in sorted(tensors)}
+    save_file(tensors, temporary, metadata={**notes, "checksum": checksum(*tensors.values())})
+    os.replace(temporary, path)
+
+
+def kept(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Tensors and notes of a file that `keep` wrote; None if there is none, or if it is corrupt (said on stderr)."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            tensors, notes = {name: file.get_tensor(name) for name in sorted(file.keys())}, file.metadata() or {}
+        if notes.get("checksum") == checksum(*tensors.values()):
+            return tensors, notes
+    except (SafetensorError, OSError):
+        pass
+    print(f"{path.name} in the cache is corrupt; it is made again", file=sys.stderr)
+    return None
+
+
+def checksum(*tensors: Tensor | None) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over shapes and values."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(repr(None if tensor is None else tuple(tensor.shape)).encode())
+        digest.update(b"" if tensor is None else tensor.cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
