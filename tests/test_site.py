@@ -5,6 +5,7 @@ import http.server
 import os
 import re
 import shutil
+import subprocess
 import threading
 from importlib.resources import files
 from pathlib import Path
@@ -58,6 +59,41 @@ def elsewhere(address):
     return bool(urlsplit(address).netloc)
 
 
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("https://github.com/owner/name", "https://github.com/owner/name"),
+        ("https://github.com/owner/na.me.git", "https://github.com/owner/na.me"),
+        ("https://token@github.com/owner/name.git", "https://github.com/owner/name"),
+        ("git@github.com:owner/name.git", "https://github.com/owner/name"),
+        ("ssh://git@github.com/owner/name", "https://github.com/owner/name"),
+        ("https://elsewhere.org/owner/name", None),
+        ("../a/folder", None),
+        ("", None),
+    ],
+)
+def test_launch_buttons_need_a_known_address(address, page, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book/_ext"))
+    from layers_site import repository
+
+    monkeypatch.setenv("LAYERS_REPOSITORY", address)
+    assert repository(ROOT) == page
+
+
+def test_the_address_comes_from_the_runner_or_the_remote(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book/_ext"))
+    from layers_site import repository
+
+    for name in ("LAYERS_REPOSITORY", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    assert repository(tmp_path) is None
+    subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", "git@github.com:owner/name"], check=True)
+    assert repository(tmp_path) == "https://github.com/owner/name"
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/fork")
+    assert repository(tmp_path) == "https://github.com/someone/fork"
+
+
 # What the files say
 
 
@@ -100,7 +136,7 @@ def test_mathjax_is_served_from_the_site(site, pages):
 
 
 def test_every_figure_has_real_alt_text(pages):
-    images = [(name, image) for name, soup in pages.items() for image in soup.select("article img, main img")]
+    images = [(name, image) for name, soup in pages.items() for image in soup.select("article img")]
     assert any(name == "book/curvature.html" for name, _ in images)
     for name, image in images:
         alt = (image.get("alt") or "").strip()
