@@ -157,10 +157,7 @@ def remember(key: dict, compute, sources: tuple = ()) -> Any:
     sources: the modules or functions that measure; a change in their code, or in the helpers that they
     import, asks for a new measurement. The result passes through JSON, whether computed now or earlier.
     """
-    from helpers import data
-
-    identity = _identity(key, sources)
-    path = data.cache() / "measured" / f"{identity}.json"
+    path = cache_folder() / f"{_identity(key, sources)}.json"
     if path.exists():
         try:
             return json.loads(path.read_text(encoding="utf-8"))["result"]
@@ -171,6 +168,13 @@ def remember(key: dict, compute, sources: tuple = ()) -> Any:
     return json.loads(text)["result"]
 
 
+def cache_folder() -> Path:
+    """Where `remember` keeps what it measured."""
+    from helpers import data
+
+    return data.cache() / "measured"
+
+
 def _identity(key: dict, measured_by: tuple) -> str:
     """The hash of a key, of the code that measures, and of the versions and threads it runs with."""
     texts = []
@@ -179,7 +183,8 @@ def _identity(key: dict, measured_by: tuple) -> str:
         of_helpers = module is not None and module.__name__.startswith("helpers.")
         texts.append(f"import {module.__name__}" if of_helpers else sources.code(inspect.getsource(source)))
     key = json.loads(json.dumps(key, default=_plain))
-    return sources.digest(key, texts, sources.helpers_used(texts), sources.versions(), os.environ.get("OMP_NUM_THREADS"))
+    used = sources.helpers_used(texts, without=sources.HOUSEKEEPING)
+    return sources.digest(key, texts, used, sources.versions(), os.environ.get("OMP_NUM_THREADS"))
 
 
 def _commit() -> str | None:

@@ -64,7 +64,7 @@ def _without_paths(text: str) -> str:
     for name, folder in folders.items():
         if len(str(folder)) > 1:
             text = re.sub(rf"(?<![\w.:/]){re.escape(str(folder))}(?![\w-])", name, text)
-    return text
+    return re.sub(r"\.unfinished-\d+", "", text)
 
 
 def executed(chapter: str, profile: str = "laptop"):

@@ -19,8 +19,8 @@ from pathlib import Path
 import nbformat
 
 PACKAGE = Path(__file__).parent
-# These run, keep and draw results but measure nothing, so a change in them does not make a record stale.
-HOUSEKEEPING = {"__main__", "book", "execute", "figures", "parameters", "records", "site", "sources"}
+# These run, keep, judge and draw but measure nothing: a change in them does not make a record stale.
+HOUSEKEEPING = frozenset({"book", "claims", "execute", "figures", "parameters", "records", "site", "sources"})
 NUMERICAL = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 
 
@@ -61,8 +61,11 @@ def write(path: Path, content: str | bytes) -> Path:
     """Write a file whole or not at all, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return path
 
 
@@ -89,13 +92,13 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def helpers_used(texts) -> dict[str, str]:
+def helpers_used(texts, without: frozenset[str] = frozenset()) -> dict[str, str]:
     """The helper modules that these sources import, directly or through one another: {name: hash of its code}."""
     found, waiting = {}, [name for text in texts for name in _imports(text)]
     while waiting:
         name = waiting.pop()
         path = PACKAGE / f"{name}.py"
-        if name not in found and path.is_file():
+        if name not in found and name not in without and path.is_file():
             text = path.read_text(encoding="utf-8")
             found[name] = digest(code(text))
             waiting += ["__init__", *_imports(text)]
@@ -130,8 +133,7 @@ def cells(chapter: str, without: tuple[str, ...] = ()) -> dict[str, str]:
 def measuring(chapter: str) -> str:
     """The hash of what measures in a chapter: its cells but the drawing ones, and the helpers that they import."""
     measured = cells(chapter, without=("parameters", "figure"))
-    used = helpers_used(measured.values())
-    return digest(list(measured.values()), {name: used[name] for name in used if name not in HOUSEKEEPING})
+    return digest(list(measured.values()), helpers_used(measured.values(), without=HOUSEKEEPING))
 
 
 @cache
