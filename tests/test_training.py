@@ -1,0 +1,230 @@
+"""Training: what decides a network is in its key, the cache gives back the same bits, recipes do what they say."""
+
+import dataclasses
+import math
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers import data, models, training
+from helpers.training import Spec, trained
+
+QUICK = Spec("mlp2", epochs=2, lr=0.1, fraction=0.3)
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAYERS_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def same(a, b):
+    return all(torch.equal(a.model.state_dict()[name], tensor) for name, tensor in b.model.state_dict().items())
+
+
+def files(cache):
+    return sorted(cache.glob("networks/*.safetensors"))
+
+
+@pytest.mark.parametrize("name, epochs, least", [("vgg8", 6, 0.96), ("mlp1", 12, 0.95)])
+def test_networks_learn_digits(name, epochs, least):
+    net = trained(Spec(name, epochs=epochs), "cpu", progress=False)
+    assert net.accuracy["test"] > least and net.accuracy["train"] > least
+    assert len(net.history) == epochs and net.history[-1]["loss"] < net.history[0]["loss"]
+    assert not net.model.training and not any(p.requires_grad for p in net.model.parameters())
+    images = training.dataset(net.spec, "cpu")
+    logits = net.model(images.normalise(images.test_images))
+    assert (logits.argmax(1) == images.test_labels).float().mean().item() == pytest.approx(net.accuracy["test"])
+    assert logits.norm(dim=1).mean().item() == pytest.approx(net.accuracy["logit_norm"], rel=1e-5)
+
+
+def test_the_cache_gives_back_the_same_bits(empty_cache):
+    first = trained(QUICK, "cpu", progress=False)
+    changed = files(empty_cache)[0].stat().st_mtime_ns
+    second = trained(QUICK, "cpu", progress=False)
+    assert same(first, second) and first.history == second.history and first.accuracy == second.accuracy
+    assert [file.stat().st_mtime_ns for file in files(empty_cache)] == [changed]
+    files(empty_cache)[0].unlink()
+    assert same(first, trained(QUICK, "cpu", progress=False))
+
+
+def test_a_corrupt_file_is_named_and_made_again(empty_cache, capsys):
+    first = trained(QUICK, "cpu")
+    assert "mlp2 digits" in capsys.readouterr().err
+    path = files(empty_cache)[0]
+    path.write_bytes(path.read_bytes()[:-100])
+    assert same(first, trained(QUICK, "cpu", progress=False))
+    assert path.name in capsys.readouterr().err
+
+
+def _train_in_a_process(queue):
+    net = trained(QUICK, "cpu")
+    queue.put(float(sum(p.double().sum() for p in net.model.parameters())))
+
+
+def test_two_processes_train_a_network_once(empty_cache, capfd):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=_train_in_a_process, args=(queue,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    sums = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sums[0] == sums[1] and len(files(empty_cache)) == 1
+    assert capfd.readouterr().err.count("test accuracy") == 1
+
+
+def test_no_epochs_is_the_untrained_network():
+    net = trained(Spec("resnet8", epochs=0, seed=7), "cpu", progress=False)
+    fresh = models.build("resnet8", classes=10, seed=7)
+    assert all(torch.equal(net.model.state_dict()[name], tensor) for name, tensor in fresh.state_dict().items())
+    assert net.history == [] and net.accuracy["test"] < 0.4
+
+
+def test_everything_that_decides_is_in_the_key():
+    images = training.dataset(QUICK, "cpu")
+    changes = dict(
+        model="mlp1", dataset="digits20", seed=1, epochs=3, batch=64, lr=0.2, momentum=0.5, weight_decay=0.0,
+        augment=True, mixup=1.0, manifold_mixup=1.0, label_noise=0.1, fraction=0.5, classes=3, size=9,
+    )  # fmt: skip
+    assert set(changes) == {field.name for field in dataclasses.fields(Spec)}
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    keys = {training.key(dataclasses.replace(QUICK, **{name: value}), images, cpu) for name, value in changes.items()}
+    keys |= {training.key(QUICK, images, cpu), training.key(QUICK, images, cuda)}
+    keys |= {training.key(QUICK, images.select([0, 1]), cpu)}
+    assert len(keys) == len(changes) + 3
+
+
+@pytest.mark.parametrize("recipe", training.RECIPES)
+@pytest.mark.parametrize("name", ["resnet8-w4", "mlp2"])
+def test_every_recipe_trains(name, recipe):
+    net = trained(Spec(name, epochs=1, **training.RECIPES[recipe]), "cpu", progress=False)
+    assert math.isfinite(net.history[0]["loss"]) and not any(m._forward_hooks for m in net.model.modules())
+
+
+def test_mixup_mixes_inputs_and_labels():
+    """One-hot images through an identity: the logits are the mixed images, which are the mixed labels too."""
+    spec = Spec("mlp1", mixup=1.0)
+    seen = []
+
+    class Spy(torch.nn.Module):
+        depths = {"input": 0, "linear": 1}
+
+        def forward(self, x):
+            seen.append(x)
+            return x
+
+    x, y = torch.eye(6), torch.arange(6)
+    loss, _ = training._mixing(spec, Spy(), 1)(x, y)
+    mixed = seen[0]
+    assert torch.allclose(mixed.sum(0), torch.ones(6)) and torch.allclose(mixed.sum(1), torch.ones(6))
+    moved = next(i for i in range(6) if mixed[i, i] < 0.999)
+    share, partner = mixed[moved, moved], int(mixed[moved].clone().index_fill(0, torch.tensor(moved), 0).argmax())
+    assert mixed[moved, partner] == pytest.approx(1 - share.item())
+    assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(mixed, mixed).item(), rel=1e-5)
+
+
+def test_manifold_mixup_reaches_hidden_points_and_leaves_no_hook():
+    net = models.build("mlp4", classes=3, size=2)
+    step = training._mixing(Spec("mlp4", manifold_mixup=2.0), net, 40)
+    hooked = set()
+    register = torch.nn.Module.register_forward_hook
+
+    def spy(module, hook):
+        hooked.add(next(name for name, m in net.named_modules() if m is module))
+        return register(module, hook)
+
+    torch.nn.Module.register_forward_hook = spy
+    try:
+        for _ in range(40):
+            step(torch.rand(8, 1, 2, 2), torch.randint(0, 3, (8,)))
+    finally:
+        torch.nn.Module.register_forward_hook = register
+    assert hooked == {"act1", "act2", "act3"} and not any(m._forward_hooks for m in net.modules())
+
+
+def test_label_noise_makes_exactly_that_share_wrong():
+    images = training.dataset(QUICK, "cpu")
+    pixels, labels = training._training_set(Spec("mlp2", label_noise=0.4), images)
+    assert torch.equal(pixels, images.train_images)
+    wrong = labels != images.train_labels
+    assert wrong.sum() == round(0.4 * 1297) and len(labels[wrong].unique()) == 10
+
+
+def test_fractions_are_nested():
+    images = training.dataset(QUICK, "cpu")
+    small, large = (training._training_set(Spec("mlp2", fraction=f), images)[0] for f in (0.1, 0.2))
+    assert len(small) == 130 and torch.equal(large[: len(small)], small)
+
+
+def test_classes_are_the_first_of_a_seeded_order():
+    three, five = (training.dataset(Spec("mlp2", classes=k, seed=3), "cpu") for k in (3, 5))
+    assert five.classes[:3] == three.classes and len(set(five.classes)) == 5
+    assert three.classes != training.dataset(Spec("mlp2", classes=3, seed=4), "cpu").classes
+    net = trained(Spec("mlp2", classes=3, epochs=0), "cpu", progress=False)
+    assert net.model.linear.out_features == 3
+    with pytest.raises(ValueError, match="classes=11"):
+        training.dataset(Spec("mlp2", classes=11))
+
+
+def test_batches_are_a_permutation_of_whole_batches():
+    images = training.dataset(QUICK, "cpu")
+    spec = Spec("mlp2", batch=100)
+    index = torch.arange(1297)
+
+    def order(epoch):
+        return torch.cat([y for _, y in training._batches(spec, images, images.train_images, index, epoch)])
+
+    first, again, other = order(1), order(1), order(2)
+    assert torch.equal(first, again) and not torch.equal(first, other) and len(first.unique()) == 1200
+    whole = list(training._batches(Spec("mlp2", batch=5000), images, images.train_images, index, 1))
+    assert len(whole) == 1 and len(whole[0][1]) == 1297
+
+
+def test_the_rate_warms_up_and_goes_to_nothing():
+    rates = list(training._rates(0.5, 200))
+    assert len(rates) == 200 and np.argmax(rates) == 9 and max(rates) == pytest.approx(0.5, rel=0.01)
+    assert rates[0] < 0.06 and rates[-1] < 1e-4 and rates[100] == pytest.approx(0.25)
+
+
+def test_a_diverging_network_is_named(empty_cache):
+    with pytest.raises(RuntimeError, match="mlp2 digits.*lr=1e\\+30"):
+        trained(Spec("mlp2", epochs=2, lr=1e30), "cpu", progress=False)
+    assert not files(empty_cache)
+
+
+@pytest.mark.parametrize("change", [
+    {"model": "resnet9"}, {"epochs": -1}, {"batch": 1}, {"lr": -0.1}, {"label_noise": 1.5}, {"fraction": -0.1},
+    {"mixup": 1.0, "manifold_mixup": 1.0}, {"mixup": math.nan}, {"classes": -2},
+])  # fmt: skip
+def test_impossible_specifications_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        dataclasses.replace(QUICK, **change)
+
+
+def test_images_without_labels_cannot_be_trained_on(tmp_path):
+    for i in range(5):
+        Image.new("RGB", (8, 8), (i, i, i)).save(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match="without|classes"):
+        trained(Spec("mlp2", dataset=f"folder:{tmp_path}", size=8), "cpu")
+
+
+def test_the_zoo():
+    smoke, laptop, paper = (training.zoo(profile) for profile in ("smoke", "laptop", "paper"))
+    assert len(smoke) == 4 and len(laptop) == 3 * 6 * 5 and len(paper) == 4 * 6 * 3
+    assert all(len(set(specs)) == len(specs) for specs in (smoke, laptop, paper))
+    assert min(spec.seed for spec in laptop + paper) >= 100  # pilots used the lower ones
+    with pytest.raises(ValueError, match="profile='tiny'"):
+        training.zoo("tiny")
+
+
+def test_progress_is_told_in_plain_lines(monkeypatch, capsys, empty_cache):
+    times = iter(range(0, 1000, 11))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(times)))
+    trained(QUICK, "cpu")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("mlp2 digits epochs=2") and "epoch 1 of 2" in lines[0] and "test accuracy" in lines[-1]
