@@ -10,11 +10,15 @@ import inspect
 import itertools
 import json
 import math
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +150,10 @@ def key(spec: Spec, images: data.Dataset, device: torch.device) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
+def _path(spec: Spec, images: data.Dataset, device: torch.device) -> Path:
+    return data.cache() / "networks" / f"{key(spec, images, device)}.safetensors"
+
+
 def zoo(profile: str) -> list[Spec]:
     """The networks that chapters share, for the profile `smoke`, `laptop` or `paper` (CIFAR-10)."""
     if profile == "smoke":
@@ -160,6 +168,38 @@ def zoo(profile: str) -> list[Spec]:
         raise ValueError(f"profile={profile!r}: expected smoke, laptop or paper")
     cells = itertools.product(grid.items(), RECIPES.values(), seeds)
     return [Spec(model, seed=seed, **usual, **recipe) for (model, usual), recipe, seed in cells]
+
+
+def prefetch(specs: Iterable[Spec], device: torch.device | str | None = None) -> None:
+    """Train the networks that the cache lacks, on a CPU one process a core: a small network cannot use two cores."""
+    place = data.device(device)
+    missing = [spec for spec in dict.fromkeys(specs) if not _path(spec, dataset(spec, place), place).exists()]
+    processes = min(os.cpu_count() or 1, len(missing)) if place.type == "cpu" else 1
+    if processes < 2:
+        for spec in missing:
+            trained(spec, place)
+        return
+    missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)  # long ones first, so that none is left alone
+    given = (torch.get_num_threads(), os.getpid())
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker, initargs=given) as pool:
+        for done, _ in enumerate(pool.map(_fill, missing), start=1):
+            print(f"trained {done} of {len(missing)} networks", file=sys.stderr)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    """As many threads as the parent has, on which results depend; and not to outlive a parent that is killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    torch.set_num_threads(threads)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _fill(spec: Spec) -> None:
+    trained(spec, "cpu", progress=False)  # the cache is what is wanted: nothing is sent back
 
 
 @lru_cache(maxsize=2)
