@@ -17,7 +17,7 @@ SOURCES = ("abstract", "figure", "code", "web", "inferred", "memory", "own")
 HEADLINE = ("abstract", "figure", "code", "web")  # what the paper shows; the rest is counted apart
 KINDS = ("greater", "less", "within", "two-sided", "by construction", "not judged")
 ARMS = ("faithful", "corrected")
-FEWEST = 3  # seeds below which nothing is judged
+FEWEST = {"t": 3, "bootstrap": 20}  # seeds, networks: with fewer nothing is judged
 
 
 @dataclass(frozen=True)
@@ -121,32 +121,34 @@ def t_interval(values: Sequence[float], null: float = 0.0) -> Interval:
 
 
 def bootstrap_interval(
-    table: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], generator: np.random.Generator,
-    cluster: str | None = None, draws: int = 2000,
-) -> Interval:  # fmt: skip
-    """95 % percentile bootstrap of a statistic over the rows of a table, one row a network (or image).
+    statistic: Callable[..., np.ndarray], *columns: Sequence[float], generator: np.random.Generator, draws: int = 2000
+) -> Interval:
+    """95 % percentile bootstrap over networks (or images) of a statistic of paired columns.
 
     Args:
-        table: one row an observation; at least 20 of them (with fewer, the interval is too narrow to trust).
-        statistic: from a table to a number; draws on which it is undefined are left out.
-        cluster: column whose equal values are drawn together.
-
-    Raises:
-        ValueError: fewer than 20 rows or clusters.
+        statistic: takes arrays (..., n), one a column, and gives (...).
+        columns: n values each, one a network, n at least 20; with fewer the interval would be too narrow to
+            trust and is left undefined.
     """
-    groups = [part for _, part in table.groupby(cluster or np.arange(len(table)), sort=True)]
-    if len(groups) < 20:
-        raise ValueError(f"table: {len(groups)} networks, expected at least 20 for a bootstrap")
-    picks = generator.integers(len(groups), size=(draws, len(groups)))
-    values = np.array([statistic(pd.concat([groups[i] for i in pick])) for pick in picks])
-    values = values[np.isfinite(values)]
-    estimate = statistic(table)
-    if len(values) < draws / 2 or not np.isfinite(estimate):
-        return Interval(float(estimate), math.nan, math.nan, len(groups), math.nan, "bootstrap over networks")
-    low, high = np.quantile(values, [0.025, 0.975])
-    beyond = min((values <= 0).mean(), (values >= 0).mean())
-    p = min(1.0, 2 * max(beyond, 1 / len(values)))
-    return Interval(float(estimate), float(low), float(high), len(groups), float(p), "bootstrap over networks")
+    x = np.asarray(columns, dtype=float)
+    n, method, nan = x.shape[1], "bootstrap over networks", math.nan
+    estimate = float(statistic(*x)) if n > 2 else nan
+    if n < FEWEST["bootstrap"] or not (np.isfinite(x).all() and math.isfinite(estimate)):
+        return Interval(estimate, nan, nan, n, nan, method)
+    found = stats.bootstrap(tuple(x), statistic, paired=True, vectorized=True, n_resamples=draws, method="percentile",
+                            rng=generator)  # fmt: skip
+    low, high = found.confidence_interval
+    values = found.bootstrap_distribution
+    p = 2 * max(min((values <= 0).mean(), (values >= 0).mean()), 1 / draws)
+    return Interval(estimate, float(low), float(high), n, min(1.0, float(p)), method)
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rank correlation along the last axis, (..., n) and (..., n) to (...); NaN where a column is constant."""
+    a, b = (stats.rankdata(v, axis=-1) for v in np.broadcast_arrays(x, y))
+    a, b = (v - v.mean(-1, keepdims=True) for v in (a, b))
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,11 @@ class Verdict:
 
 
 def _decide(rule: Rule, i: Interval) -> tuple[str, str]:
+    what, fewest = ("seeds", FEWEST["t"]) if i.method.startswith("t ") else ("networks", FEWEST["bootstrap"])
+    if i.n < fewest:
+        return "not judged", f"{i.n} {what}, {fewest} are the fewest"
     if not all(map(math.isfinite, (i.estimate, i.low, i.high))):
-        return "not judged", "undefined for at least one seed"
-    if i.n < FEWEST:
-        return "not judged", f"{i.n} seeds, {FEWEST} are the fewest"
+        return "not judged", "undefined somewhere"
     if rule.kind == "within":
         if -rule.bound < i.low and i.high < rule.bound:
             return "holds", ""
@@ -235,3 +238,24 @@ def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdic
     frame["p"] = frame["p"].astype(float)
     frame["p_holm"] = frame.groupby("arm")["p"].transform(lambda p: holm(p.to_numpy()))
     return frame
+
+
+def markdown(frame: pd.DataFrame, claims: Mapping[str, Claim]) -> str:
+    """The verdicts as a Markdown table, one row a claim and arm."""
+    lines = ["| claim | arm | estimate (95 % interval) | bound | n | Holm p | verdict |", "| --- " * 7 + "|"]
+    for row in frame.itertuples():
+        claim, rule = claims[row.claim], claims[row.claim].rules[row.arm]
+        first = row.arm == next(iter(claim.rules))
+        measured = isinstance(row.estimate, float) and math.isfinite(row.estimate)
+        interval = math.isfinite(row.low) if measured else False
+        bound = {"within": f"within ±{rule.bound:g}", "greater": f"> {rule.bound:g}", "less": f"< {rule.bound:g}"}
+        lines.append(" | ".join([
+            f"| **{row.claim}** {claim.statement}" if first else "| ",
+            row.arm,
+            f"{row.estimate:.2f} ({row.low:.2f} to {row.high:.2f})" if interval else f"{row.estimate:.2f}" if measured else "–",
+            bound.get(rule.kind, "–"),
+            f"{row.n:.0f}" if measured else "–",
+            f"{row.p_holm:.3f}" if interval else "–",
+            f"**{row.verdict}**" + (f" ({row.note})" if row.note else "") + " |",
+        ]))  # fmt: skip
+    return "\n".join(lines)
