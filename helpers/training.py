@@ -39,6 +39,8 @@ RECIPES: dict[str, dict[str, float | bool]] = {
     "manifold": {"manifold_mixup": 2.0},
     "noise": {"label_noise": 0.4},
 }
+# Read once, at import: an edit while a run goes on must not pass for the code that trains.
+SOURCES = [Path(models.__file__).read_text(), Path(__file__).read_text(), inspect.getsource(data.augment)]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def trained(spec: Spec, device: torch.device | str | None = None, progress: bool
     images = dataset(spec, place)
     if images.train_labels is None or images.test_labels is None:
         raise ValueError(f"dataset={images.name!r}: expected classes (one subfolder each) to train a network on")
-    path = store.cache() / "networks" / f"{key(spec, images, place)}.safetensors"
+    path = _path(spec, images, place)
     path.parent.mkdir(parents=True, exist_ok=True)
     _, channels, _, size = images.train_images.shape
     model = models.build(spec.model, classes=len(images.classes), channels=channels, size=size, seed=spec.seed)
@@ -145,13 +147,12 @@ def dataset(spec: Spec, device: torch.device | str | None = None) -> data.Datase
 
 def key(spec: Spec, images: data.Dataset, device: torch.device) -> str:
     """A hash of all that decides the weights: specification, images, kind of device, and the sources that train."""
-    sources = [Path(models.__file__).read_text(), Path(__file__).read_text(), inspect.getsource(data.augment)]
-    parts = [asdict(spec), images.checksum, images.mean, images.std, device.type, sources]
+    parts = [asdict(spec), images.checksum, images.mean, images.std, device.type, SOURCES]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _path(spec: Spec, images: data.Dataset, device: torch.device) -> Path:
-    return data.cache() / "networks" / f"{key(spec, images, device)}.safetensors"
+    return store.cache() / "networks" / f"{key(spec, images, device)}.safetensors"
 
 
 def zoo(profile: str) -> list[Spec]:
@@ -179,7 +180,8 @@ def prefetch(specs: Iterable[Spec], device: torch.device | str | None = None) ->
         for spec in missing:
             trained(spec, place)
         return
-    missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)  # long ones first, so that none is left alone
+    # Long ones first, so that none is left to run alone at the end.
+    missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)
     given = (torch.get_num_threads(), os.getpid())
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker, initargs=given) as pool:
         for done, _ in enumerate(pool.map(_fill, missing), start=1):

@@ -78,6 +78,24 @@ def test_two_processes_train_a_network_once(empty_cache, capfd):
     assert capfd.readouterr().err.count("test accuracy") == 1
 
 
+def test_prefetch_fills_the_cache_with_the_same_networks(empty_cache, monkeypatch, capfd):
+    specs = [dataclasses.replace(QUICK, seed=seed) for seed in (1, 2, 1)]
+    monkeypatch.setattr(training.os, "cpu_count", lambda: 2)
+    training.prefetch(specs, "cpu")
+    assert len(files(empty_cache)) == 2 and "trained 2 of 2" in capfd.readouterr().err
+    stored = trained(specs[0], "cpu")
+    files(empty_cache)[0].unlink(), files(empty_cache)[0].unlink()
+    training.prefetch(specs[:1], "cpu")  # one alone: here and now
+    assert len(files(empty_cache)) == 1 and same(stored, trained(specs[0], "cpu"))
+
+
+def test_a_worker_does_its_job_in_the_threads_it_is_given(empty_cache, monkeypatch):
+    monkeypatch.setattr(training.threading.Thread, "start", lambda self: None)
+    training._start_worker(1, -1)
+    training._fill(QUICK)
+    assert torch.get_num_threads() == 1 and len(files(empty_cache)) == 1
+
+
 def test_no_epochs_is_the_untrained_network():
     net = trained(Spec("resnet8", epochs=0, seed=7), "cpu", progress=False)
     fresh = models.build("resnet8", classes=10, seed=7)
