@@ -15,9 +15,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="the chapters, and which of their runs are up to date")
     show = commands.add_parser("show", help="the parameters of a chapter")
     show.add_argument("chapter", metavar="CHAPTER")
-    run = commands.add_parser(
-        "run", help="run a chapter", description="Exit status: 0 done, 1 a cell failed, 2 bad parameter, 138 dead kernel."
-    )
+    statuses = "Exit status: 0 done, 1 a cell failed, 2 bad parameter, 138 dead kernel."
+    run = commands.add_parser("run", help="run a chapter", description=statuses)
     run.add_argument("chapter", metavar="CHAPTER")
     run.add_argument("--force", action="store_true", help="run even what is up to date")
     run.add_argument(

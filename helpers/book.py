@@ -64,7 +64,7 @@ def begin(chapter: str, namespace: dict) -> Run:
     import torch
     from IPython.display import Markdown, display
 
-    from helpers import data
+    from helpers import data, figures
 
     names = [parameter.name for parameter in parameters(chapter)]
     if missing := [name for name in names if name not in namespace]:
@@ -73,20 +73,12 @@ def begin(chapter: str, namespace: dict) -> Run:
     namespace.update(values)  # an int given for a float is a float from here on
     threads = int(os.environ.get("LAYERS_THREADS", "1"))
     torch.set_num_threads(threads)  # results depend on the number; two processes of one thread are fastest
-    _set_style()
+    figures.style()
     profile = os.environ.get("LAYERS_PROFILE", "custom")
     folder = Path(os.environ.get("LAYERS_RUN") or sources.runs() / chapter / profile)
     display(Markdown(table(chapter, values)))
     device = data.device(values.get("device", "auto"))
     return Run(chapter, profile, values, device, folder, sources.measuring(chapter), threads)
-
-
-def _set_style() -> None:
-    try:
-        from helpers import figures
-    except ImportError:
-        return
-    figures.style()
 
 
 def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, force: bool = False) -> Path:
@@ -96,31 +88,36 @@ def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, f
     A run that fails leaves an earlier result as it was, and its notebook beside it as PROFILE.failed.ipynb.
     Raises ValueError (bad parameter), CellFailed, KernelDied.
     """
-    settled = overrides(chapter, profile)
-    changes = {name: value for name, value in validate(chapter, parameters or {}).items() if value != resolve(chapter, profile)[name]}
+    usual = resolve(chapter, profile)
+    changes = {name: value for name, value in validate(chapter, parameters or {}).items() if value != usual[name]}
     for earlier in after(chapter):
         run(earlier, profile)
     folder = place(chapter, profile, changes)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         identity = key(chapter, profile, changes)
-        if not force and finished(folder, identity):
+        if finished(folder, identity) and not force:
             print(f"{chapter}: {profile} run is up to date", file=sys.stderr)
             return folder
-        for remains in folder.parent.glob(f"{folder.name}.unfinished-*"):  # of a runner that was killed
-            shutil.rmtree(remains, ignore_errors=True)
-        unfinished = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
-        unfinished.mkdir()
-        try:
-            seconds = _execute(chapter, profile, settled | changes, unfinished)
-            summary = {"key": identity, "profile": profile, "changes": changes, "seconds": seconds}
-            sources.write(unfinished / "run.json", json.dumps(summary, indent=1) + "\n")
-            _put(unfinished, folder)
-        finally:
-            _set_aside(unfinished, folder.with_name(f"{folder.name}.failed.ipynb"))
+        _renew(folder, chapter, profile, changes, identity)
     if profile == "paper" and not changes:
         records.publish(chapter, folder / "records")
     return folder
+
+
+def _renew(folder: Path, chapter: str, profile: str, changes: dict, identity: str) -> None:
+    """Run a chapter under a name of this process, and put what finished in its place."""
+    for remains in folder.parent.glob(f"{folder.name}.unfinished-*"):  # of a runner that was killed
+        shutil.rmtree(remains, ignore_errors=True)
+    unfinished = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
+    unfinished.mkdir()
+    try:
+        seconds = _execute(chapter, profile, overrides(chapter, profile) | changes, unfinished)
+        summary = {"key": identity, "profile": profile, "changes": changes, "seconds": seconds}
+        sources.write(unfinished / "run.json", json.dumps(summary, indent=1) + "\n")
+        _put(unfinished, folder)
+    finally:
+        _set_aside(unfinished, folder.with_name(f"{folder.name}.failed.ipynb"))
 
 
 def place(chapter: str, profile: str, changes: dict | None = None) -> Path:
@@ -151,7 +148,7 @@ def key(chapter: str, profile: str = "laptop", changes: dict | None = None) -> s
         read += [path for each in [chapter, *after(chapter)] for path in records.location(each, "paper").glob("*.json")]
     if "claims" in used:
         read.append(sources.root() / "book" / "claims.yml")
-    contents = [[str(path), sources.digest(path.read_text(encoding="utf-8"))] for path in sorted(set(read)) if path.exists()]
+    contents = [[path.name, path.read_text(encoding="utf-8")] for path in sorted(set(read)) if path.exists()]
     given = {name: [value, _state(value)] for name, value in values.items()}
     threads = os.environ.get("LAYERS_THREADS", "1")
     return sources.digest(list(code.items()), table(chapter), given, used, sources.versions(), contents, threads)

@@ -60,8 +60,8 @@ def _merged(outputs: list) -> list:
 
 def _without_paths(text: str) -> str:
     """Text without the folders of this machine."""
-    folders = {".": sources.root(), "CACHE": os.environ.get("LAYERS_CACHE", ""), "~": Path.home(), "TMP": tempfile.gettempdir()}
-    for name, folder in folders.items():
+    folders = {".": sources.root(), "CACHE": os.environ.get("LAYERS_CACHE", "")}
+    for name, folder in (folders | {"~": Path.home(), "TMP": tempfile.gettempdir()}).items():
         if len(str(folder)) > 1:
             text = re.sub(rf"(?<![\w.:/]){re.escape(str(folder))}(?![\w-])", name, text)
     return re.sub(r"\.unfinished-\d+", "", text)
