@@ -82,14 +82,17 @@ def code(text: str) -> str:
             lines[row - 1] = lines[row - 1][:column]
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body and _is_docstring(body[0]):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body and _is_docstring(body[0], lines):
             for row in range(body[0].lineno - 1, body[0].end_lineno):
                 lines[row] = ""
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _is_docstring(node: ast.stmt, lines: list[str]) -> bool:
+    """Is this a string that has its lines to itself?"""
+    text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    before = lines[node.lineno - 1].encode()[: node.col_offset]
+    return text and not before.strip() and not lines[node.end_lineno - 1].encode()[node.end_col_offset :].strip()
 
 
 def helpers_used(texts, without: frozenset[str] = frozenset()) -> dict[str, str]:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from helpers import book, parameters, site, sources
+from helpers import book, execute, parameters, site, sources
 from helpers.__main__ import main
 
 HERE = Path(__file__).parent.parent
@@ -270,6 +270,19 @@ def test_prose_and_comments_do_not_ask_for_a_new_run_but_code_does(fresh):
     assert book.key("tiny") != key and sources.measuring("tiny") == measured
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('"""Doc."""\n\nx = "# no"  # yes\n', 'x = "# no"'),
+        ('def f(): "doc"\nclass A(B): "doc"; x = 1', 'def f(): "doc"\nclass A(B): "doc"; x = 1'),
+        ('def f():\n    """é\n    x = 1\n    """  # c\n    "kept"\n    return 1', 'def f():\n    "kept"\n    return 1'),
+        ("%magic # c", "%magic # c"),
+    ],
+)
+def test_only_comments_and_docstrings_are_left_out_of_the_hash(text, kept):
+    assert sources.code(text) == kept
+
+
 def test_a_changed_helper_asks_for_a_new_run(fresh, monkeypatch):
     package = fresh / "helpers"
     shutil.copytree(sources.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -325,10 +338,13 @@ def test_a_failure_has_its_status_and_leaves_the_earlier_result(root, mode, stat
     assert {path.name for path in folder.iterdir()} == {"laptop", "laptop.lock", "laptop.failed.ipynb"}
 
 
-def test_a_cell_that_ends_the_notebook_is_no_success(here):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cell_that_ends_the_notebook_is_no_success(here, tmp_path, capsys):
     (here / "mode.txt").write_text("leave")
-    with pytest.raises(book.CellFailed, match="cell act: ended the notebook early"):
-        book.run("fragile", force=True)
+    job = {"chapter": "fragile", "source": str(here / "book" / "fragile.ipynb"), "output": str(tmp_path / "out.ipynb"),
+           "parameters": {}, "cwd": str(here)}  # fmt: skip
+    assert execute.execute(job) == "cell act: ended the notebook early"
+    assert "fragile: cell 2 of 3: act" in capsys.readouterr().err
     (here / "mode.txt").write_text("fine")
 
 
