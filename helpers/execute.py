@@ -31,7 +31,8 @@ def execute(job: dict) -> str:
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    progress = _Progress(job["chapter"], len(nbformat.read(job["source"], as_version=4).cells))
+    cells = len(nbformat.read(job["source"], as_version=4).cells) + bool(job["parameters"])  # one is injected
+    progress = _Progress(job["chapter"], cells)
     try:
         done = papermill.execute_notebook(
             job["source"], job["output"], job["parameters"], kernel_name="python3", cwd=job["cwd"],
