@@ -126,7 +126,7 @@ def bootstrap_interval(
     """95 % percentile bootstrap over networks (or images) of a statistic of paired columns.
 
     Args:
-        statistic: takes arrays (..., n), one a column, and gives (...).
+        statistic: takes one array a column and an `axis`, as `spearman` does.
         columns: n values each, one a network, n at least 20; with fewer the interval would be too narrow to
             trust and is left undefined.
     """
@@ -143,12 +143,12 @@ def bootstrap_interval(
     return Interval(estimate, float(low), float(high), n, min(1.0, float(p)), method)
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Rank correlation along the last axis, (..., n) and (..., n) to (...); NaN where a column is constant."""
-    a, b = (stats.rankdata(v, axis=-1) for v in np.broadcast_arrays(x, y))
-    a, b = (v - v.mean(-1, keepdims=True) for v in (a, b))
+def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Rank correlation along an axis, for many samples at once; NaN where a column is constant."""
+    a, b = (stats.rankdata(v, axis=axis) for v in np.broadcast_arrays(x, y))
+    a, b = (v - v.mean(axis, keepdims=True) for v in (a, b))
     with np.errstate(invalid="ignore"):
-        return (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+        return (a * b).sum(axis) / np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
 """The house style of plots: one visual language, colours that survive colour-blindness, intervals as bands."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import get_ipython
+from IPython.display import Image, Markdown, display, publish_display_data
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -20,9 +24,10 @@ COLOURS = {
     "mixup": _ORANGE,
     "manifold": _PURPLE,
     "noise": _BROWN,
-    "none": _VERMILION,
+    "no decay": _VERMILION,
     "resnet": _BLUE,
     "vgg": _ORANGE,
+    "plainnet": _GREEN,
     "mlp": _PURPLE,
     "relu": _BLUE,
     "gelu": _VERMILION,
@@ -52,10 +57,52 @@ def style() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})
 
 
+def colour_of(model: str) -> tuple[float, float, float]:
+    """The colour of an architecture's family."""
+    return COLOURS["plainnet" if model.startswith("plain") else next(f for f in ("resnet", "vgg", "mlp") if model.startswith(f))]
+
+
+def depth_colours(count: int) -> list[tuple[float, float, float]]:
+    """`count` shades for an ordered quantity, early light and late dark."""
+    return sns.color_palette("crest", count)
+
+
 def panels(columns: int, height: float = 3.2, rows: int = 1, **options) -> tuple[Figure, np.ndarray]:
-    """A row (or grid) of axes as wide as the page's text."""
-    figure, axes = plt.subplots(rows, columns, figsize=(8.4, height * rows), squeeze=False, **options)
-    return figure, axes if rows > 1 else axes[0]
+    """A grid (rows, columns) of axes as wide as the page's text."""
+    return plt.subplots(rows, columns, figsize=(8.4, height * rows), squeeze=False, **options)
+
+
+def picture(figure: Figure) -> Image:
+    """A figure that is a picture rather than lines: a PNG with twice the pixels that it is shown at."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=192, metadata={"Software": None})
+    plt.close(figure)
+    return Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96))
+
+
+def show(*texts: str) -> None:
+    """Markdown on the page, with its citations and cross-references alive."""
+    display(Markdown("\n\n".join(texts)))
+
+
+def show_table(table: pd.DataFrame, caption: str) -> None:
+    """A small table with a caption."""
+    rows = ["| " + " | ".join(map(str, row)) + " |" for row in (table.columns, *table.to_numpy())]
+    rows.insert(1, "| --- " * len(table.columns) + "|")
+    show("\n".join([f"```{{table}} {caption}", *rows, "```"]))
+
+
+def glue(name: str, value) -> None:
+    """Keep a value or figure for the prose, where {glue:text} or {glue:figure} puts it.
+
+    What myst_nb.glue does, without the packages that only the site needs.
+    """
+    prefix = "application/papermill.record/"
+    data, metadata = get_ipython().display_formatter.format(value)
+    kept = {prefix + kind: content for kind, content in data.items()}
+    publish_display_data(kept, {"scrapbook": {"name": name, "mime_prefix": prefix}} | metadata)
+    if isinstance(value, Figure):
+        plt.close(value)
 
 
 def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line) -> None:
@@ -78,11 +125,11 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "",
                     va="center", fontsize="small", annotation_clip=False)  # fmt: skip
 
 
-def spread(axes, log: float = 0.35) -> None:
-    """Give every panel of a row the same limits, with room for the labels at the lines' ends."""
+def room(axes, share: float = 0.3) -> None:
+    """Room at the right of each panel for the labels at the lines' ends."""
     for ax in np.ravel(axes):
         low, high = ax.get_xlim()
-        ax.set_xlim(low, high + log * (high - low))
+        ax.set_xlim(low, high + share * (high - low))
 
 
 def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, float]) -> None:

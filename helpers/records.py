@@ -137,6 +137,15 @@ def badge(result) -> str:
     return " · ".join(parts)
 
 
+def downloads(run) -> str:
+    """Markdown links to the tables of a run, as they lie beside its page on the site."""
+    links = [
+        f"- {path.stem}: {{download}}`CSV <live/{run.chapter}/{path.stem}.csv>`, {{download}}`JSON <live/{run.chapter}/{path.stem}.json>`"
+        for path in sorted((run.folder / "records").glob("*.json"))
+    ]
+    return "\n".join(["Tables of this run:", "", *links])
+
+
 def provenance(run) -> dict[str, Any]:
     """Where, when and with what a run measured: commit, hash of the sources, versions, device, threads, seconds."""
     return {
