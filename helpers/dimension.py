@@ -77,14 +77,14 @@ def pca_dimension(points: Float[Tensor, "n D"], variance: float = 0.9, *, standa
     """
     if not 0 < variance < 1:
         raise ValueError(f"variance: {variance}, expected a share in (0, 1)")
-    centred = _cloud(points, 2)
-    centred = centred - centred.mean(0)
+    cloud = _cloud(points, 2)
+    cloud = cloud[:, (cloud != cloud[0]).any(0)]  # a constant feature (a dead unit) less its mean is not always 0
+    if not cloud.numel():
+        raise ValueError("points: all equal, expected points that vary")
+    centred = cloud - cloud.mean(0)
     if standardise:
-        spread = centred.std(0)
-        centred = centred[:, spread > 0] / spread[spread > 0]  # a constant feature (a dead unit) has nothing to scale
+        centred = centred / centred.std(0)
     gram = centred @ centred.T if centred.shape[0] < centred.shape[1] else centred.T @ centred
     values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
-    if not values.numel() or values[0] <= 0:
-        raise ValueError("points: all equal, expected points that vary")
     share = values.cumsum(0) / values.sum()
     return int((share <= variance).sum()) + 1
