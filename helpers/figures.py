@@ -126,10 +126,13 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "",
 
 
 def room(axes, share: float = 0.3) -> None:
-    """Room at the right of each panel for the labels at the lines' ends."""
-    for ax in np.ravel(axes):
-        low, high = ax.get_xlim()
-        ax.set_xlim(low, high + share * (high - low))
+    """Room at the right of each panel for the labels at the lines' ends, without ticks in it."""
+    limits = [(ax, *ax.get_xlim(), ax.get_xticks()) for ax in np.ravel(axes)]
+    for ax, low, high, ticks in limits:
+        log = ax.get_xscale() == "log"
+        ax.set_xlim(low, high * (high / low) ** share if log else high + share * (high - low))
+        if not log:
+            ax.set_xticks([tick for tick in ticks if low <= tick <= high])
 
 
 def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, float]) -> None:

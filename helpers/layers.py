@@ -79,9 +79,10 @@ def flat(activation: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n D"]:
     return activation.flatten(1)
 
 
-def double(values: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """The values in float64, in which every estimator works; MPS has none, so there they move to the CPU."""
-    return (values.cpu() if values.device.type == "mps" else values).double()
+def double(values: Tensor | nn.Module) -> Tensor | nn.Module:
+    """A tensor, or a network (in place), in float64, in which estimators work; MPS has none: there they move to the CPU."""
+    device = values.device if isinstance(values, Tensor) else next(values.parameters()).device
+    return (values.cpu() if device.type == "mps" else values).double()
 
 
 def _parsed(model: nn.Module, point: Point) -> tuple[nn.Module | None, bool, int]:

@@ -5,6 +5,7 @@ of the run that measured it. Records of paper-scale runs are committed under boo
 """
 
 import dataclasses
+import functools
 import inspect
 import io
 import json
@@ -186,14 +187,19 @@ def cache_folder() -> Path:
 
 def _identity(key: dict, measured_by: tuple) -> str:
     """The hash of a key, of the code that measures, and of the versions and threads it runs with."""
+    key = json.loads(json.dumps(key, default=_plain))
+    return sources.digest(key, *_code(measured_by), sources.versions(), os.environ.get("OMP_NUM_THREADS"))
+
+
+@functools.cache  # a chapter asks once for each of its networks
+def _code(measured_by: tuple) -> tuple[list[str], dict[str, str]]:
+    """The code of modules and functions, and the hashes of the helpers that they import."""
     texts = []
     for source in measured_by:
         module = inspect.getmodule(source)
         of_helpers = module is not None and module.__name__.startswith("helpers.")
         texts.append(f"import {module.__name__}" if of_helpers else sources.code(inspect.getsource(source)))
-    key = json.loads(json.dumps(key, default=_plain))
-    used = sources.helpers_used(texts, without=sources.HOUSEKEEPING)
-    return sources.digest(key, texts, used, sources.versions(), os.environ.get("OMP_NUM_THREADS"))
+    return texts, sources.helpers_used(texts, without=sources.HOUSEKEEPING)
 
 
 def _commit() -> str | None:
