@@ -49,29 +49,36 @@ def _finite(name: str, value: Tensor, shape: str, rank: int) -> Tensor:
 
 
 def _principal_coordinates(z: Float[Tensor, "n K D"]) -> Float[Tensor, "n K r"]:
-    """Coordinates of the rows of z in their own singular directions, largest first: S V' of z' = U S V'.
+    """Coordinates of the rows of z in their own singular directions, largest first: S V' of z' = U S V'."""
+    if z.shape[2] < z.shape[1]:
+        return z @ _left_singular(z.mT)[0]
+    vectors, values = _left_singular(z)
+    return vectors * values[:, None].clamp(min=0).sqrt()
+
+
+def _left_singular(z: Float[Tensor, "n r m"]) -> tuple[Float[Tensor, "n r r"], Float[Tensor, "n r"]]:
+    """Left singular vectors of z, r at most m, and the squares of its singular values, largest first.
 
     From the smaller Gram matrix, which costs one matrix product where an SVD costs many. A Gram matrix squares
     the condition number, so directions below 1e-4 of the largest are decomposed once more, alone: what remains
     after the large directions are projected out has a Gram matrix of its own scale, exact again.
     """
-    if z.shape[2] < z.shape[1]:
-        return z @ torch.linalg.eigh(z.mT @ z).eigenvectors.flip(-1)
     values, vectors = torch.linalg.eigh(z @ z.mT)  # ascending
-    settled = []
+    settled, known = [], []
     while True:
         small = int((values < 1e-8 * values[:, -1:]).sum(1).max())
         if small in (0, values.shape[1]):
             break
-        settled.append(vectors[..., small:] * values[:, None, small:].clamp(min=0).sqrt())
+        settled.append(vectors[..., small:])
+        known.append(values[:, small:])
         basis = vectors[..., :small]
         rest = basis.mT @ z
         values, turn = torch.linalg.eigh(rest @ rest.mT)
         vectors = basis @ turn
-        if values[:, -1].max() < 1e-24 * settled[0].square().sum((1, 2)).min():
+        if values[:, -1].max() < 1e-24 * known[0].sum(1).min():
             break  # only rounding is left
-    settled.append(vectors * values[:, None].clamp(min=0).sqrt())
-    return torch.cat([part.flip(-1) for part in settled], dim=-1)
+    parts = [*settled, vectors], [*known, values]
+    return tuple(torch.cat([part.flip(-1) for part in each], dim=-1) for each in parts)
 
 
 def _published_coordinates(z: Float[Tensor, "n K D"]) -> Float[Tensor, "n K r"]:
@@ -155,7 +162,8 @@ def _normal_part(
     values, turn = torch.linalg.eigh(g)
     rows = turn.flip(-1).mT @ j
     alive = values.flip(-1) > 1e-14 * values[:, -1:]
-    basis = torch.linalg.qr(rows.mT).Q * alive[:, None]  # (n, D, q); D < q leaves fewer columns
+    basis = torch.linalg.qr(rows.mT).Q  # (n, D, min(D, q))
+    basis = basis * alive[:, None, : basis.shape[-1]]
     h = h - (h @ basis) @ basis.mT
     return h.baddbmm_(h @ basis, basis.mT, alpha=-1)  # the second pass removes the rounding of the first
 
