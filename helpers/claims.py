@@ -240,22 +240,27 @@ def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdic
     return frame
 
 
+def spell(row) -> str:
+    """An estimate with its interval, of anything with the fields `estimate`, `low` and `high`."""
+    text = f"{row.estimate:.2f} ({row.low:.2f} to {row.high:.2f})" if math.isfinite(row.low) else f"{row.estimate:.2f}"
+    return text.replace("-", "−")
+
+
 def markdown(frame: pd.DataFrame, claims: Mapping[str, Claim]) -> str:
     """The verdicts as a Markdown table, one row a claim and arm."""
-    lines = ["| claim | arm | estimate (95 % interval) | bound | n | Holm p | verdict |", "| --- " * 7 + "|"]
+    lines = ["| claim | arm | estimate (95% interval) | bound | n | Holm p | verdict |", "| --- " * 7 + "|"]
     for row in frame.itertuples():
         claim, rule = claims[row.claim], claims[row.claim].rules[row.arm]
         first = row.arm == next(iter(claim.rules))
         measured = isinstance(row.estimate, float) and math.isfinite(row.estimate)
-        interval = math.isfinite(row.low) if measured else False
         bound = {"within": f"within ±{rule.bound:g}", "greater": f"> {rule.bound:g}", "less": f"< {rule.bound:g}"}
         lines.append(" | ".join([
             f"| **{row.claim}** {claim.statement}" if first else "| ",
             row.arm,
-            f"{row.estimate:.2f} ({row.low:.2f} to {row.high:.2f})" if interval else f"{row.estimate:.2f}" if measured else "–",
+            spell(row) if measured else "–",
             bound.get(rule.kind, "–"),
             f"{row.n:.0f}" if measured else "–",
-            f"{row.p_holm:.3f}" if interval else "–",
+            ("< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}") if math.isfinite(row.p_holm) else "–",
             f"**{row.verdict}**" + (f" ({row.note})" if row.note else "") + " |",
         ]))  # fmt: skip
     return "\n".join(lines)

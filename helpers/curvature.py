@@ -194,7 +194,8 @@ def second_fundamental_form(
     if displacements.shape[1] != count or count < terms:
         raise ValueError(f"displacements: {displacements.shape[1]} neighbours for {count} coordinates, "
                          f"expected the same number, at least {terms} for q = {q}")  # fmt: skip
-    z, t = double(displacements), double(coordinates)
+    z = double(displacements)
+    t = double(coordinates).to(z.device)
     radius = math.sqrt(float(t.square().sum(1).mean()) * (q + 2) / q) if radius is None else radius
     if not radius > 0:
         raise ValueError(f"radius: {radius}, expected a positive length")
