@@ -1,0 +1,145 @@
+"""Every chapter, run at the smoke profile by the real runner, twice, each time from nothing: the same bytes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+
+from helpers import book, claims, parameters, records, site, sources
+
+HERE = Path(__file__).parent.parent
+CHAPTERS = sources.chapters()
+
+
+def run_from_nothing(folder):
+    """A copy of the book in which every chapter has run, with a cache that was empty before."""
+    root, cache = folder / "book-copy", folder / "cache"
+    shutil.copytree(HERE / "book", root / "book", ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    changes = {"LAYERS_ROOT": str(root), "LAYERS_CACHE": str(cache), "PYTHONPATH": str(HERE)}
+    for chapter in CHAPTERS:
+        call = [sys.executable, "-m", "helpers", "run", chapter, "--profile", "smoke"]
+        done = subprocess.run(call, env=os.environ | changes, cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return SimpleNamespace(root=root, changes=changes)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return [run_from_nothing(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
+
+
+@pytest.fixture
+def first(runs, monkeypatch):
+    """The first of the two, for calls in this process."""
+    return entered(runs[0], monkeypatch)
+
+
+def entered(run, monkeypatch):
+    for name in ("LAYERS_ROOT", "LAYERS_CACHE"):
+        monkeypatch.setenv(name, run.changes[name])
+    return run.root
+
+
+def executed(chapter):
+    return nbformat.read(book.place(chapter, "smoke") / "notebook.ipynb", as_version=4)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_two_runs_from_nothing_are_byte_identical_once_scrubbed(runs, monkeypatch, chapter):
+    found, pages = [], []
+    for run in runs:
+        entered(run, monkeypatch)
+        found.append(nbformat.writes(site.scrub(executed(chapter))))
+        pages.append(nbformat.writes(site.executed(chapter, "smoke")))
+    assert found[0] == found[1] and pages[0] == pages[1]
+    for run in runs:
+        for folder in (run.root, run.changes["LAYERS_CACHE"], HERE, Path.home()):
+            assert len(str(folder)) < 3 or str(folder) not in pages[0]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_tables_of_two_runs_are_the_same(runs, monkeypatch, chapter):
+    tables = []
+    for run in runs:
+        entered(run, monkeypatch)
+        paths = sorted(records.location(chapter, "smoke").glob("*.json"))
+        tables.append({path.name: json.loads(path.read_text())["table"] for path in paths})
+    assert tables[0] and tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_cell_ran_and_none_complained(first, chapter):
+    cells = [cell for cell in executed(chapter).cells if cell.cell_type == "code" and cell.source.strip()]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error" and "Warning" not in str(output.get("text", "")), cell.id
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_drawing_cells_draw_and_measuring_cells_do_not(first, chapter):
+    for cell in executed(chapter).cells:
+        tags = cell.metadata.get("tags", ())
+        images = [o for o in cell.get("outputs", ()) if any(kind.startswith("image/") for kind in o.get("data", ()))]
+        assert "figure" in tags or not images, cell.id
+        assert "figure" not in tags or cell.outputs, cell.id
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_run_leaves_readable_records_and_nothing_half_done(first, chapter):
+    folder = book.place(chapter, "smoke")
+    assert {path.name for path in folder.iterdir()} == {"notebook.ipynb", "records", "run.json"}
+    assert {path.name for path in folder.parent.iterdir()} == {"smoke", "smoke.lock"}
+    assert book.finished(folder, book.key(chapter, "smoke"))
+    names = [path.stem for path in (folder / "records").glob("*.json")]
+    assert names
+    for name in names:
+        record = records.load(chapter, name, "smoke")
+        assert record.status == "current" and len(record.table)
+        assert set(record.provenance) >= {"commit", "sources", "versions", "device", "threads", "seconds", "created"}
+
+
+@pytest.mark.parametrize("chapter", sorted({claim.chapter for claim in claims.load().values()}))
+def test_every_claim_and_arm_of_the_chapter_has_its_row(first, chapter):
+    register = {name: claim for name, claim in claims.load().items() if claim.chapter == chapter}
+    table = records.load(chapter, "claims", "smoke").table
+    expected = [(name, arm) for name, claim in register.items() for arm in claim.rules]
+    assert list(zip(table["claim"], table["arm"])) == expected
+    for row in table.itertuples():
+        rule = register[row.claim].rules[row.arm]
+        assert row.rule == rule.hash and row.source == register[row.claim].source
+        # Two seeds and a handful of networks: every rule gets its measurement, and none may decide.
+        assert row.verdict == ("by construction" if rule.kind == "by construction" else "not judged")
+        assert row.note and row.note != "not measured in this profile"
+        assert rule.kind in ("by construction", "not judged") or np.isfinite(row.estimate) or row.n < 20
+
+
+def test_the_scorecard_gathers_every_claim(first):
+    card = records.load("scorecard", "scorecard", "smoke").table
+    register = claims.load()
+    expected = {(name, arm) for name, claim in register.items() for arm in claim.rules}
+    for scale, rows in card.groupby("scale"):
+        assert set(zip(rows["claim"], rows["arm"])) == expected and len(rows) == len(expected), scale
+    live = card[card["scale"] == "this run"].set_index(["claim", "arm"])
+    judged = records.load("curvature", "claims", "smoke").table.set_index(["claim", "arm"])
+    assert list(live.loc[judged.index, "verdict"]) == list(judged["verdict"])
+    assert not card["rule_changed"].any()
+    assert (card["headline"] == card["claim"].map(lambda name: register[name].headline)).all()
+
+
+def test_the_sources_are_clean():
+    mistakes, _ = site.check()
+    assert not mistakes
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_profile_has_values_that_the_chapter_takes(chapter):
+    for profile in parameters.profiles():
+        assert set(parameters.resolve(chapter, profile)) == {each.name for each in book.parameters(chapter)}
