@@ -234,6 +234,8 @@ def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdic
             found = verdicts.get((name, arm)) or judge(rule)
             i = found.interval
             numbers = {k: getattr(i, k) if i else None for k in ("estimate", "low", "high", "n", "p", "method")}
+            if rule.kind == "within":
+                numbers["p"] = None  # that of no effect, which is not what the rule asks
             rows.append({"claim": name, "arm": arm, "source": claim.source, "verdict": found.verdict,
                          **numbers, "note": found.note, "rule": rule.hash})  # fmt: skip
     frame = pd.DataFrame(rows)

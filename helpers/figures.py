@@ -135,14 +135,16 @@ def room(axes, share: float = 0.3) -> None:
             ax.set_xticks([tick for tick in ticks if low <= tick <= high])
 
 
-def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, float]) -> None:
-    """Estimate and interval of each claim, one row a claim; faithful hollow, corrected filled; the bound as a tick."""
+def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, tuple[float, ...]]) -> None:
+    """Estimate and interval of each judged claim, one row a claim; faithful hollow, corrected filled; bounds as ticks."""
+    table = table.dropna(subset="estimate")
     names = list(dict.fromkeys(table["claim"]))
-    for _, row in table.dropna(subset="estimate").iterrows():
+    for _, row in table.iterrows():
         hollow = row["arm"] == "faithful"
         y = names.index(row["claim"]) + (-0.15 if hollow else 0.15)
         ax.plot([row["low"], row["high"]], [y, y], color=_BLUE, linestyle="--" if hollow else "-", linewidth=1.8)
         ax.plot(row["estimate"], y, "o", color=_BLUE, markerfacecolor="white" if hollow else _BLUE)
-        ax.plot(bounds[row["claim"]], names.index(row["claim"]), "|", color="black", markersize=18)
+    for y, name in enumerate(names):
+        ax.plot(bounds[name], [y] * len(bounds[name]), "|", color="black", markersize=18)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()

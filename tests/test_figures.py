@@ -149,19 +149,19 @@ def test_room_is_made_at_the_right(scale):
         assert scale == "log" or max(ax.get_xticks()) <= high
 
 
-def test_a_forest_has_a_row_for_each_claim(ax):
+def test_a_forest_has_a_row_for_each_judged_claim(ax):
     table = pd.DataFrame({
         "claim": ["C1", "C1", "C2", "C3"], "arm": ["faithful", "corrected", "faithful", "faithful"],
         "estimate": [1.0, 2.0, np.nan, -1.0], "low": [0.0, 1.0, np.nan, -2.0], "high": [2.0, 3.0, np.nan, 0.0],
     })  # fmt: skip
-    figures.forest(ax, table, {"C1": 0.5, "C2": 0.0, "C3": 0.0})
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["C1", "C2", "C3"] and ax.yaxis_inverted()
-    intervals, estimates, bounds = ax.lines[::3], ax.lines[1::3], ax.lines[2::3]
+    figures.forest(ax, table, {"C1": (-0.5, 0.5), "C2": (0.0,), "C3": (0.0,)})
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["C1", "C3"] and ax.yaxis_inverted()
+    intervals, estimates, bounds = ax.lines[:6:2], ax.lines[1:6:2], ax.lines[6:]
     assert [list(line.get_xdata()) for line in intervals] == [[0, 2], [1, 3], [-2, 0]]
     assert [line.get_xdata()[0] for line in estimates] == [1, 2, -1]
     assert [line.get_markerfacecolor() == "white" for line in estimates] == [True, False, True]
     assert [line.get_linestyle() for line in intervals] == ["--", "-", "--"]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in bounds] == [(0.5, 0), (0.5, 0), (0, 2)]
+    assert [(list(line.get_xdata()), line.get_ydata()[0]) for line in bounds] == [([-0.5, 0.5], 0), ([0.0], 1)]
     assert abs(estimates[0].get_ydata()[0] - estimates[1].get_ydata()[0]) > 0.2  # the arms do not cover each other
 
 
