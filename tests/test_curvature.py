@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -455,6 +456,18 @@ def test_a_layer_that_does_not_move_has_no_bend():
     t = chart(2, 0.1)
     found = form(torch.zeros(len(t), 5), t)
     assert found["scale"] == 0 and all(math.isnan(value) for name, value in found.items() if name != "scale")
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_both_sides_of_the_benchmarks_agree(noisy):
+    """Small here; python tests/benchmarks/curvature.py times them at the sizes that matter."""
+    bench = runpy.run_path(str(Path(__file__).parent / "benchmarks" / "curvature.py"))
+    for count, features in ((40, 70), (70, 40)):
+        z, _ = bench["images_of_a_ball"](3, count, features, 4)
+        z = bench["with_noise"](z) if noisy else z
+        bench["agree_on_curvatures"](bench["faithful"](z, 4), bench["reference"](z.numpy(), 4))
+    z, t = bench["on_spheres"](3, 101, 70, 4)
+    bench["agree_on_norm"](second_fundamental_form(z, t, 0.05), bench["reference"](z.numpy(), 4))
 
 
 # --- Bad input, without the tests' own check of shapes
