@@ -423,7 +423,7 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
     text = claims.markdown(table.reset_index(), register).splitlines()
     assert len(text) == 2 + len(table) and {line.count("|") for line in text} == {8}
     assert "0.50 (0.40 to 0.60) | > 0 | 5 | < 0.001 | **holds**" in text[2] and "It grows." in text[2]
-    assert "−0.50 (−0.60 to −0.40) | within ±0.3 | 5 | 0.020 | **does not hold**" in text[3] and "It grows." not in text[3]
+    assert "−0.50 (−0.60 to −0.40) | within ±0.3 | 5 | – | **does not hold**" in text[3] and "It grows." not in text[3]
     assert "– | – | – | – | **by construction** (always so)" in text[4]
     assert "0.20 | – | 24 | – | **not judged** (undefined somewhere)" in text[5]
     assert "0.10 (−0.20 to 0.40) | < 0 | 5 | 0.400 | **inconclusive**" in text[6]
