@@ -1,0 +1,119 @@
+"""How much faster than an SVD of each point: CAML through Gram matrices, and the pull-back estimator.
+
+    python tests/benchmarks/curvature.py
+
+Each pair runs side by side in one process on one thread, alternating; the answers are compared first, then the
+medians of the times. Wanted: CAML at least 2 times the reference at K = 256, D = 4096, d = 10, the pull-back at
+least 50 times at K = 1023, D = 4096, q = 10. Figures hold for a quiet machine.
+"""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
+import torch
+
+from helpers import curvature
+from helpers.data import stream
+
+torch.set_num_threads(1)
+
+
+def reference(z, d):
+    """CAML of neighbours (n, K, D) around the origin, one SVD, pseudo-inverse and set of eigenvalues a point."""
+    found = []
+    rows, columns = np.triu_indices(d)
+    for one in z:
+        _, values, right = np.linalg.svd(one.T, full_matrices=False)  # as published; faster than of one itself
+        c = right.T * values
+        u = c[:, :d]
+        design = np.concatenate([u, u[:, rows] * u[:, columns] * np.where(rows == columns, 0.5, 1)], axis=1)
+        fit = np.linalg.pinv(design, rcond=max(design.shape) * np.finfo(float).eps) @ c[:, d:]
+        hessians = np.empty((fit.shape[1], d, d))
+        hessians[:, rows, columns] = hessians[:, columns, rows] = fit[d:].T
+        found.append(np.linalg.eigvalsh(hessians))
+    return np.stack(found)
+
+
+def images_of_a_ball(n, count, features, q, radius=0.5):
+    """Displacements (n, K, D) through n random smooth layers of q inputs, and the inputs (K, q)."""
+    t = radius * curvature.ball(q, count + count % 2, stream(0, "benchmark"))[:count]
+    layers = [torch.randn(q + 1 + features, 256, generator=stream(i, "layer"), dtype=torch.float64) for i in range(n)]
+    hidden = [(torch.tanh(t @ w[:q] / q**0.5 + w[q]) - torch.tanh(w[q])) @ w[q + 1 :].T / 16 for w in layers]
+    return torch.stack(hidden), t
+
+
+def on_spheres(n, count, features, q, radius=0.05):
+    """Displacements (n, K, D) on unit spheres of q dimensions in general position, and their coordinates (K, q)."""
+    t = radius * curvature.ball(q, count + count % 2, stream(0, "benchmark"))[:count]
+    graph = torch.cat([t, (1 - t.square().sum(1, keepdim=True)).sqrt() - 1], dim=1)
+    axes = torch.randn(n, features, q + 1, generator=stream(0, "axes"), dtype=torch.float64)
+    return graph @ torch.linalg.qr(axes).Q.mT, t
+
+
+def with_noise(z, size=1e-3):
+    """A little of every direction, as activations have it."""
+    return z + size * z.std() * torch.randn(z.shape, generator=stream(0, "noise"), dtype=z.dtype)
+
+
+def faithful(z, d):
+    return curvature.caml(torch.zeros_like(z[:, 0]), z, d).numpy()
+
+
+def agree_on_curvatures(ours, theirs):
+    a, b = (np.sort(np.abs(each).reshape(len(each), -1)) for each in (ours, theirs))
+    assert abs(a.mean() / b.mean() - 1) < 1e-8, "mean absolute principal curvature"
+    assert np.abs(a - b).max() <= 1e-6 * b.max(), "sorted principal curvatures"
+
+
+def agree_on_norm(form, theirs):
+    """The Frobenius norm of the second fundamental form; on a unit sphere the root of q."""
+    norm = np.sqrt((theirs**2).sum((1, 2)))
+    assert np.abs(form.norm.numpy() / norm - 1).max() < 0.01, "norm of the second fundamental form"
+    assert np.abs(norm**2 / theirs.shape[2] - 1).max() < 0.02
+
+
+def race(ours, theirs, agree, rounds):
+    """Medians (s) of both sides, alternating, once they agree."""
+    agree(ours(), theirs())
+    times = []
+    for _ in range(rounds):
+        row = []
+        for side in (ours, theirs):
+            began = time.perf_counter()
+            side()
+            row.append(time.perf_counter() - began)
+        times.append(row)
+    return np.median(times, axis=0)
+
+
+def main():
+    print("milliseconds a point, one thread\n")
+    print(f"{'':48}{'ours':>9}{'SVD':>9}{'ratio':>8}{'wanted':>8}")
+    n = 8
+    for name, prepare in {"smooth layer": lambda z: z, "the same with noise": with_noise}.items():
+        for count, features in ((256, 4096), (1023, 1024), (256, 128)):
+            z = prepare(images_of_a_ball(n, count, features, 10)[0])
+            pair = race(lambda: faithful(z, 10), lambda: reference(z.numpy(), 10), agree_on_curvatures, 5 if count < 1000 else 3)
+            report(f"CAML, K {count}, D {features}, d 10, {name}", n, pair, 2 if (count, features) == (256, 4096) else None)
+    z, t = on_spheres(n, 1023, 4096, 10)
+    pull_back = lambda: curvature.second_fundamental_form(z, t, 0.05)
+    pair = race(pull_back, lambda: reference(z.numpy(), 10), agree_on_norm, 3)
+    report("pull-back, K 1023, D 4096, q 10, spheres", n, pair, 50)
+
+
+def report(name, n, pair, wanted):
+    ours, theirs = 1000 * pair / n
+    print(f"{name:48}{ours:9.2f}{theirs:9.1f}{theirs / ours:8.1f}{wanted or '':>8}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
