@@ -55,7 +55,7 @@ class Spec:
     model: str
     dataset: str = "digits"
     seed: int = 100
-    epochs: int = 12
+    epochs: int = 8
     batch: int = 128
     lr: float = 0.05
     momentum: float = 0.9
@@ -164,7 +164,7 @@ def zoo(profile: str) -> list[Spec]:
     if profile == "laptop":
         grid, seeds = {"resnet14": {}, "vgg8": {}, "mlp4": slow}, range(100, 105)
     elif profile == "paper":
-        grid, seeds = dict.fromkeys(("resnet18-w32", "resnet18", "vgg13", "vgg19-w32"), cifar), range(100, 103)
+        grid, seeds = dict.fromkeys(("resnet18-w32", "resnet18", "vgg13", "vgg19-w32"), cifar), range(100, 105)
     else:
         raise ValueError(f"profile={profile!r}: expected smoke, laptop or paper")
     cells = itertools.product(grid.items(), RECIPES.values(), seeds)
