@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -159,6 +159,7 @@ def test_every_verdict(rule, low, high, verdict, note):
 
 
 @given(st.sampled_from(sorted(RULES)), st.floats(-3, 3), st.floats(0, 3))
+@settings(deadline=None)
 def test_no_interval_that_holds_the_bound_lets_a_claim_hold(name, low, width):
     rule, measured = RULES[name], seeds(low, low + width)
     verdict = judge(rule, measured).verdict
@@ -335,6 +336,7 @@ def test_seeds_that_agree_are_a_point():
 
 
 @given(st.lists(st.floats(-10, 10), min_size=3, max_size=8), st.floats(-10, 10), st.floats(0.1, 10))
+@settings(deadline=None)
 def test_a_t_interval_moves_with_its_values(values, shift, scale):
     plain, moved = t_interval(values), t_interval([scale * v + shift for v in values])
     for name in ("estimate", "low", "high"):
@@ -385,6 +387,7 @@ def test_holm_by_hand():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@settings(deadline=None)
 def test_holm_only_raises_and_keeps_the_order(p):
     adjusted = holm(p)
     assert (adjusted >= np.array(p)).all() and (adjusted <= np.minimum(1, len(p) * np.array(p)) + 1e-15).all()
