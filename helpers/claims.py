@@ -79,8 +79,8 @@ def load(path: Path = FILE) -> dict[str, Claim]:
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         name = entry.get("id", "?")
         try:
-            rules = {arm: Rule(**rule) for arm, rule in entry.pop("arms").items()}
-            claim = Claim(**entry, rules=rules)
+            rules = {arm: Rule(**rule) for arm, rule in entry["arms"].items()}
+            claim = Claim(**{field: value for field, value in entry.items() if field != "arms"}, rules=rules)
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{path.name}: claim {name}: {error}") from error
         if claim.source not in SOURCES or not rules or set(rules) - set(ARMS):

@@ -58,8 +58,9 @@ def style() -> None:
 
 
 def colour_of(model: str) -> tuple[float, float, float]:
-    """The colour of an architecture's family."""
-    return COLOURS["plainnet" if model.startswith("plain") else next(f for f in ("resnet", "vgg", "mlp") if model.startswith(f))]
+    """The colour of an architecture's family; grey for one that has none."""
+    family = "plainnet" if model.startswith("plain") else next((f for f in ("resnet", "vgg", "mlp") if model.startswith(f)), "")
+    return COLOURS.get(family, _GREY)
 
 
 def depth_colours(count: int) -> list[tuple[float, float, float]]:

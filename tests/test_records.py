@@ -115,6 +115,7 @@ def test_remember_measures_once_and_resumes(monkeypatch):
     records.remember(key, measure, (measure,))
     assert len(calls) == 3
     monkeypatch.setattr(sources, "helpers_used", lambda texts, without: {"curvature": "changed"})
+    records._code.cache_clear()  # another process would look at the sources again
     records.remember(key, measure, (curvature,))
     assert len(calls) == 4
 
