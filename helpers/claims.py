@@ -54,7 +54,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a paper as it stands in claims.yml; a claim in parts has one entry a part."""
+    """One claim as it stands in claims.yml, with a rule for each of its arms."""
 
     id: str
     chapter: str
