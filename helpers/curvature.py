@@ -165,13 +165,12 @@ def _product(a: Float[Tensor, "P K"], z: Float[Tensor, "n K D"]) -> tuple[Float[
     n, count, features = z.shape
     out, square = a.new_empty(n, len(a), features), a.new_zeros(n)
     buffer = a.new_empty(min(n, CHUNK), ROWS, features + 8)
-    for few in torch.arange(n).split(CHUNK):
-        here = slice(int(few[0]), int(few[-1]) + 1)
+    for few, found, squares in zip(z.split(CHUNK), out.split(CHUNK), square.split(CHUNK)):
         for start in range(0, count, ROWS):
-            block = z[here, start : start + ROWS]
+            block = few[:, start : start + ROWS]
             block = buffer[: len(few), : block.shape[1], :features].copy_(block)
-            out[here].baddbmm_(a[:, start : start + ROWS].expand(len(few), -1, -1), block, beta=min(start, 1))
-            square[here] += torch.linalg.vector_norm(block, dim=2).square().sum(1)
+            found.baddbmm_(a[:, start : start + ROWS].expand(len(few), -1, -1), block, beta=min(start, 1))
+            squares += torch.linalg.vector_norm(block, dim=2).square().sum(1)
     return out, square
 
 
