@@ -74,6 +74,24 @@ def collect(
     return {point: torch.cat([part[point] for part in parts]) for point in points}
 
 
+@torch.no_grad()
+def order(model: nn.Module, images: Float[Tensor, "n ..."]) -> list[Point]:
+    """Every module without modules of its own, in the order in which one pass of the images calls them."""
+    called: list[Point] = []
+    calls: dict[str, int] = {}
+
+    def note(name: str) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        called.append(name if calls[name] == 1 else f"{name}#{calls[name]}")
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if name and not any(module.children()):
+                hooks.callback(module.register_forward_hook(lambda *_, name=name: note(name)).remove)
+        model(images)
+    return called
+
+
 def flat(activation: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n D"]:
     """One row of numbers an image."""
     return activation.flatten(1)

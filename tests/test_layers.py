@@ -49,6 +49,15 @@ def test_calls_are_counted_from_one():
     assert [int(value[0, 0]) for value in found.values()] == [2, 2, 6, 3]
 
 
+def test_the_order_of_the_pass():
+    assert layers.order(Twice(), torch.ones(1, 3)) == ["scale", "scale#2"]
+    net = models.build("resnet8-w2", classes=3).eval()
+    order = layers.order(net, torch.rand(2, 1, 8, 8))
+    block = [f"layer2.0.{name}" for name in ("conv1", "bn1", "act1", "conv2", "bn2", "shortcut", "act2")]
+    assert order[:3] == ["conv1", "bn1", "act1"] and order[-2:] == ["avgpool", "linear"]
+    assert order[order.index(block[0]) :][: len(block)] == block and not hooks(net)
+
+
 @given(st.permutations(["input", "layer1.0", "layer1.0.act1:in", "layer3.0", "avgpool", "linear"]), st.integers(0, 6))
 @settings(max_examples=20, deadline=None)
 def test_any_subset_in_any_order(points, count):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import data, models, training
+from helpers import data, descent, models, training
 from helpers.training import Spec, trained
 
 QUICK = Spec("mlp2", epochs=2, lr=0.1, fraction=0.3)
@@ -65,6 +65,47 @@ def _train_in_a_process(queue):
     queue.put(float(sum(p.double().sum() for p in net.model.parameters())))
 
 
+def test_checkpoints_are_states_of_one_training(empty_cache):
+    each = descent.steps_per_epoch(QUICK, training.dataset(QUICK, "cpu"))
+    nets = training.checkpoints(QUICK, steps=[0, 1], epochs=[0.5, 1], device="cpu", progress=False)
+    assert [net.step for net in nets] == [0, 1, round(each / 2), each, 2 * each] and len(files(empty_cache)) == 5
+    assert [len(net.history) for net in nets] == [0, 0, 0, 1, 2]
+    assert nets[-1].accuracy["test"] > nets[0].accuracy["test"] and not same(nets[0], nets[1])
+    assert same(nets[0], trained(dataclasses.replace(QUICK, epochs=0), "cpu", progress=False))
+    last = trained(QUICK, "cpu", progress=False)
+    assert same(nets[-1], last) and nets[-1].history == last.history
+    for path in files(empty_cache):
+        path.unlink()
+    assert same(last, trained(QUICK, "cpu", progress=False))  # looking on the way changes nothing
+
+
+def test_a_lost_checkpoint_is_made_again(empty_cache, capsys):
+    first, _ = training.checkpoints(QUICK, steps=[3], device="cpu")
+    path = next(path for path in files(empty_cache) if path.stem.endswith("-3"))
+    path.write_bytes(b"damaged")
+    again, _ = training.checkpoints(QUICK, steps=[3], device="cpu", progress=False)
+    assert same(first, again) and path.name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [{"steps": [7]}, {"epochs": [2.5]}, {"steps": [-1]}])
+def test_checkpoints_beyond_the_training_are_refused(given):
+    with pytest.raises(ValueError, match=next(iter(given))):
+        training.checkpoints(QUICK, device="cpu", **given)
+
+
+def test_calibration_takes_the_statistics_of_the_training_images():
+    net = trained(Spec("resnet8-w4", epochs=0), "cpu", progress=False)
+    weights = {name: tensor.clone() for name, tensor in net.model.named_parameters()}
+    training.calibrate(net)
+    images = training.dataset(net.spec, "cpu")
+    before = net.model.conv1(images.normalise(images.train_images))
+    assert torch.allclose(net.model.bn1.running_mean, before.mean((0, 2, 3)), atol=0.02)
+    assert torch.allclose(net.model.bn1.running_var, before.var((0, 2, 3)), rtol=0.05)
+    assert not any(module.training for module in net.model.modules()) and net.model.bn1.momentum == 0.1
+    assert all(torch.equal(net.model.state_dict()[name], tensor) for name, tensor in weights.items())
+    assert training.calibrate(trained(Spec("mlp1", epochs=0), "cpu", progress=False)).accuracy
+
+
 def test_two_processes_train_a_network_once(empty_cache, capfd):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -87,6 +128,8 @@ def test_prefetch_fills_the_cache_with_the_same_networks(empty_cache, monkeypatc
     files(empty_cache)[0].unlink(), files(empty_cache)[0].unlink()
     training.prefetch(specs[:1], "cpu")  # one alone: here and now
     assert len(files(empty_cache)) == 1 and same(stored, trained(specs[0], "cpu"))
+    training.prefetch(specs, "cpu", steps=[2], epochs=[1])
+    assert len(files(empty_cache)) == 6
 
 
 def test_a_worker_does_its_job_in_the_threads_it_is_given(empty_cache, monkeypatch):
@@ -137,7 +180,7 @@ def test_mixup_mixes_inputs_and_labels():
             return x
 
     x, y = torch.eye(6), torch.arange(6)
-    loss, _ = training._mixing(spec, Spy(), 1)(x, y)
+    loss, _ = descent.mixing(spec, Spy(), 1)(x, y)
     mixed = seen[0]
     assert torch.allclose(mixed.sum(0), torch.ones(6)) and torch.allclose(mixed.sum(1), torch.ones(6))
     moved = next(i for i in range(6) if mixed[i, i] < 0.999)
@@ -148,7 +191,7 @@ def test_mixup_mixes_inputs_and_labels():
 
 def test_manifold_mixup_reaches_hidden_points_and_leaves_no_hook():
     net = models.build("mlp4", classes=3, size=2)
-    step = training._mixing(Spec("mlp4", manifold_mixup=2.0), net, 40)
+    step = descent.mixing(Spec("mlp4", manifold_mixup=2.0), net, 40)
     hooked = set()
     register = torch.nn.Module.register_forward_hook
 
@@ -167,7 +210,7 @@ def test_manifold_mixup_reaches_hidden_points_and_leaves_no_hook():
 
 def test_label_noise_makes_exactly_that_share_wrong():
     images = training.dataset(QUICK, "cpu")
-    pixels, labels = training._training_set(Spec("mlp2", label_noise=0.4), images)
+    pixels, labels = descent.training_set(Spec("mlp2", label_noise=0.4), images)
     assert torch.equal(pixels, images.train_images)
     wrong = labels != images.train_labels
     assert wrong.sum() == round(0.4 * 1297) and len(labels[wrong].unique()) == 10
@@ -175,7 +218,7 @@ def test_label_noise_makes_exactly_that_share_wrong():
 
 def test_fractions_are_nested():
     images = training.dataset(QUICK, "cpu")
-    small, large = (training._training_set(Spec("mlp2", fraction=f), images)[0] for f in (0.1, 0.2))
+    small, large = (descent.training_set(Spec("mlp2", fraction=f), images)[0] for f in (0.1, 0.2))
     assert len(small) == 130 and torch.equal(large[: len(small)], small)
 
 
@@ -195,16 +238,16 @@ def test_batches_are_a_permutation_of_whole_batches():
     index = torch.arange(1297)
 
     def order(epoch):
-        return torch.cat([y for _, y in training._batches(spec, images, images.train_images, index, epoch)])
+        return torch.cat([y for _, y in descent.batches(spec, images, images.train_images, index, epoch)])
 
     first, again, other = order(1), order(1), order(2)
     assert torch.equal(first, again) and not torch.equal(first, other) and len(first.unique()) == 1200
-    whole = list(training._batches(Spec("mlp2", batch=5000), images, images.train_images, index, 1))
+    whole = list(descent.batches(Spec("mlp2", batch=5000), images, images.train_images, index, 1))
     assert len(whole) == 1 and len(whole[0][1]) == 1297
 
 
 def test_the_rate_warms_up_and_goes_to_nothing():
-    rates = list(training._rates(0.5, 200))
+    rates = list(descent.rates(0.5, 200))
     assert len(rates) == 200 and np.argmax(rates) == 9 and max(rates) == pytest.approx(0.5, rel=0.01)
     assert rates[0] < 0.06 and rates[-1] < 1e-4 and rates[100] == pytest.approx(0.25)
 
@@ -242,7 +285,7 @@ def test_the_zoo():
 
 def test_progress_is_told_in_plain_lines(monkeypatch, capsys, empty_cache):
     times = iter(range(0, 1000, 11))
-    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(times)))
+    monkeypatch.setattr(descent.time, "perf_counter", lambda: float(next(times)))
     trained(QUICK, "cpu")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("mlp2 digits epochs=2") and "epoch 1 of 2" in lines[0] and "test accuracy" in lines[-1]
