@@ -143,7 +143,7 @@ def _network(
 
 
 @torch.no_grad()
-def calibrate(net: Trained, batches: int = 20) -> Trained:
+def calibrate(net: Trained, batches: int = 8) -> Trained:
     """The network with batch norm's statistics taken afresh from training batches; in place, nothing else changes.
 
     They lag behind the weights early in training, and before it they are no statistics at all.
