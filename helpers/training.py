@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from helpers import data, descent, models, store
 from helpers.descent import RECIPES, Spec
 
+WORTH = 50_000  # training images: fewer have been learned from before a second process has started
 # Read once, at import: an edit while a run goes on must not pass for the code that trains.
 SOURCES = [Path(module.__file__).read_text() for module in (models, descent)] + [inspect.getsource(data.augment)]
 
@@ -182,32 +183,32 @@ def zoo(profile: str) -> list[Spec]:
 
 
 def prefetch(
-    specs: Iterable[Spec], device: torch.device | str | None = None, steps: Iterable[int] = (),
-    epochs: Iterable[int | float] = (),
-) -> None:  # fmt: skip
-    """Train the networks that the cache lacks, with these checkpoints of each, on a CPU one process a core.
+    specs: Iterable[Spec] | Mapping[Spec, Iterable[int | float]], device: torch.device | str | None = None
+) -> None:
+    """Train the networks that the cache lacks, on a CPU one process a core: a small network cannot use two cores.
 
-    A small network cannot use two cores.
+    A mapping gives, for each network, the epochs whose checkpoints are wanted too.
     """
-    place, steps, epochs = data.device(device), tuple(steps), tuple(epochs)
-    missing = [spec for spec in dict.fromkeys(specs) if not _there(spec, place, steps, epochs)]
-    processes = min(os.cpu_count() or 1, len(missing)) if place.type == "cpu" else 1
+    place = data.device(device)
+    wanted = {spec: tuple(specs[spec]) if isinstance(specs, Mapping) else () for spec in specs}
+    missing = [spec for spec, epochs in wanted.items() if not _there(spec, place, epochs)]
+    work = sum(spec.epochs * spec.fraction * len(dataset(spec, place).train_images) for spec in missing)
+    processes = min(os.cpu_count() or 1, len(missing)) if place.type == "cpu" and work > WORTH else 1
     if processes < 2:
         for spec in missing:
-            checkpoints(spec, steps, epochs, place)
+            checkpoints(spec, epochs=wanted[spec], device=place)
         return
     # Long ones first, so that none is left to run alone at the end.
     missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)
     given = (torch.get_num_threads(), os.getpid())
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker, initargs=given) as pool:
-        jobs = ((spec, steps, epochs) for spec in missing)
-        for done, _ in enumerate(pool.map(_fill, *zip(*jobs)), start=1):
+        for done, _ in enumerate(pool.map(_fill, missing, [wanted[spec] for spec in missing]), start=1):
             print(f"trained {done} of {len(missing)} networks", file=sys.stderr)
 
 
-def _there(spec: Spec, device: torch.device, steps: Iterable[int], epochs: Iterable[int | float]) -> bool:
+def _there(spec: Spec, device: torch.device, epochs: Iterable[int | float]) -> bool:
     images = dataset(spec, device)
-    *early, last = _steps(spec, images, steps, epochs)
+    *early, _ = _steps(spec, images, (), epochs)
     return all(_path(spec, images, device, step).exists() for step in (*early, None))
 
 
@@ -223,8 +224,8 @@ def _start_worker(threads: int, parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _fill(spec: Spec, steps: tuple[int, ...] = (), epochs: tuple[int | float, ...] = ()) -> None:
-    checkpoints(spec, steps, epochs, "cpu", progress=False)  # the cache is what is wanted: nothing is sent back
+def _fill(spec: Spec, epochs: tuple[int | float, ...] = ()) -> None:
+    checkpoints(spec, epochs=epochs, device="cpu", progress=False)  # the cache is what is wanted: nothing is sent back
 
 
 @lru_cache(maxsize=2)

@@ -122,13 +122,14 @@ def test_two_processes_train_a_network_once(empty_cache, capfd):
 def test_prefetch_fills_the_cache_with_the_same_networks(empty_cache, monkeypatch, capfd):
     specs = [dataclasses.replace(QUICK, seed=seed) for seed in (1, 2, 1)]
     monkeypatch.setattr(training.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(training, "WORTH", 0)
     training.prefetch(specs, "cpu")
     assert len(files(empty_cache)) == 2 and "trained 2 of 2" in capfd.readouterr().err
     stored = trained(specs[0], "cpu")
     files(empty_cache)[0].unlink(), files(empty_cache)[0].unlink()
     training.prefetch(specs[:1], "cpu")  # one alone: here and now
     assert len(files(empty_cache)) == 1 and same(stored, trained(specs[0], "cpu"))
-    training.prefetch(specs, "cpu", steps=[2], epochs=[1])
+    training.prefetch({spec: [0.5, 1] for spec in specs}, "cpu")
     assert len(files(empty_cache)) == 6
 
 
