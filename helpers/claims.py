@@ -32,8 +32,8 @@ class Rule:
 
     kind: str
     quantity: str = ""
-    bound: float = 0.0
-    margin: float = 0.0
+    bound: float | int = 0.0
+    margin: float | int = 0.0
     reason: str = ""
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from helpers import book, claims, parameters, records, site, sources
 
 HERE = Path(__file__).parent.parent
 CHAPTERS = sources.chapters()
+STUDIES = sorted({claim.chapter for claim in claims.load().values()})
 
 
 def run_from_nothing(folder):
@@ -106,7 +107,7 @@ def test_a_run_leaves_readable_records_and_nothing_half_done(first, chapter):
         assert set(record.provenance) >= {"commit", "sources", "versions", "device", "threads", "seconds", "created"}
 
 
-@pytest.mark.parametrize("chapter", sorted({claim.chapter for claim in claims.load().values()}))
+@pytest.mark.parametrize("chapter", STUDIES)
 def test_every_claim_and_arm_of_the_chapter_has_its_row(first, chapter):
     register = {name: claim for name, claim in claims.load().items() if claim.chapter == chapter}
     table = records.load(chapter, "claims", "smoke").table
@@ -128,10 +129,24 @@ def test_the_scorecard_gathers_every_claim(first):
     for scale, rows in card.groupby("scale"):
         assert set(zip(rows["claim"], rows["arm"])) == expected and len(rows) == len(expected), scale
     live = card[card["scale"] == "this run"].set_index(["claim", "arm"])
-    judged = records.load("curvature", "claims", "smoke").table.set_index(["claim", "arm"])
-    assert list(live.loc[judged.index, "verdict"]) == list(judged["verdict"])
+    for chapter in STUDIES:
+        judged = records.load(chapter, "claims", "smoke").table.set_index(["claim", "arm"])
+        assert list(live.loc[judged.index, "verdict"]) == list(judged["verdict"]), chapter
+        assert (live.loc[judged.index, "chapter"] == chapter).all() and (live["chapter"] == chapter).sum() == len(judged)
     assert not card["rule_changed"].any()
     assert (card["headline"] == card["claim"].map(lambda name: register[name].headline)).all()
+    kinds = [register[name].rules[arm].kind for name, arm in zip(card["claim"], card["arm"])]
+    assert list(card["question"]) == [kind == "two-sided" for kind in kinds] and card["question"].any()
+
+
+def test_the_scorecard_counts_every_headline_claim_once(first):
+    counts = records.load("scorecard", "glance", "smoke").table
+    rules = [(claim.rules, arm) for claim in claims.load().values() if claim.headline for arm in claim.rules]
+    for (scale, arm, question), rows in counts.groupby(["scale", "arm", "question"]):
+        expected = sum(each == arm and (of[each].kind == "two-sided") == question for of, each in rules)
+        assert rows["claims"].sum() == expected, (scale, arm, question)
+        assert rows["verdict"].is_unique
+    assert counts["claims"].sum() == counts["scale"].nunique() * len(rules)
 
 
 def test_the_sources_are_clean():

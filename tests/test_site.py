@@ -15,8 +15,11 @@ import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
+from helpers import claims, sources
+
 ROOT = Path(__file__).parent.parent
-CHAPTERS = ("curvature", "scorecard")
+CHAPTERS = sources.chapters()
+STUDIES = sorted({claim.chapter for claim in claims.load().values()})
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src", "object": "data"}
 HOSTS_OF_SCRIPTS = re.compile(r"unpkg\.com|jsdelivr|cdnjs|googleapis|gstatic|polyfill\.io|bootstrapcdn")
@@ -137,7 +140,7 @@ def test_mathjax_is_served_from_the_site(site, pages):
 
 def test_every_figure_has_real_alt_text(pages):
     images = [(name, image) for name, soup in pages.items() for image in soup.select("article img")]
-    assert any(name == "book/curvature.html" for name, _ in images)
+    assert {f"book/{name}.html" for name in (*STUDIES, "scorecard")} <= {name for name, _ in images}
     for name, image in images:
         alt = (image.get("alt") or "").strip()
         file = Path(urlsplit(image["src"]).path)
@@ -145,8 +148,9 @@ def test_every_figure_has_real_alt_text(pages):
         assert not HASH.search(alt) and file.stem not in alt, f"{name}: {alt!r} is a file's name"
 
 
-def test_figures_are_numbered_and_captioned(pages):
-    figures = pages["book/curvature.html"].select("article figure")
+@pytest.mark.parametrize("study", STUDIES)
+def test_figures_are_numbered_and_captioned(pages, study):
+    figures = pages[f"book/{study}.html"].select("article figure")
     assert figures
     assert all(figure.select_one("figcaption .caption-number") for figure in figures)
 
