@@ -162,15 +162,20 @@ class Sphere(Metric):
         cosine = self._products(points)
         return cosine.clamp(-1, 1).arccos(), cosine.abs() > 0.999
 
-    def _toward(self, p: Points, q: Points) -> Points:
+    def _tangent(self, p: Points, q: Points) -> tuple[Points, Numbers]:
+        """q - (p.q) p, without cancellation, and the length of the chord from p to q."""
         p, q = self._fit(p, q)
         chord = q - p
-        return self._times(self._norm(chord).square() / 2, p).add_(chord)  # q - (p.q) p, without cancellation
+        long = self._norm(chord)
+        return self._times(long.square() / 2, p).add_(chord), long
+
+    def _toward(self, p: Points, q: Points) -> Points:
+        return self._tangent(p, q)[0]
 
     def log(self, p: Points, q: Points) -> Points:
-        tangent = self._toward(p, q)
-        sine = self._norm(tangent)
-        ...
+        tangent, chord = self._tangent(p, q)
+        scale = 2 * (chord / 2).clamp(max=1).asin() / self._norm(tangent).clamp(min=TINY)
+        return self._times(torch.where(chord**2 < 4 - COINCIDE**2, scale, math.nan), tangent)  # antipodes: any way will do
 
     def exp(self, p: Points, v: Points) -> Points:
         v = v - self._times(self._dot(p, v), p)

@@ -84,7 +84,7 @@ class _Shape(Metric):
 
     def _directions(self, p: Points, q: Points, r: Points) -> tuple[Points, Points]:
         """Aligned to q they are horizontal. Along axes that q lacks, where q leaves them free, r is turned towards p."""
-        q, u, v = _padded(q, self.log(q, p), self.log(q, r))
+        q, u, v = _padded(q, self._toward(q, p), self._toward(q, r))
         lacks = torch.linalg.vector_norm(q, dim=-2) == 0
         if lacks.any():
             both = lacks[..., None] & lacks[..., None, :]
