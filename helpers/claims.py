@@ -122,14 +122,16 @@ def t_interval(values: Numbers, null: float = 0.0) -> Interval:
 
 
 def bootstrap_interval(
-    statistic: Callable[..., np.ndarray | float], *columns: Numbers, generator: np.random.Generator, draws: int = 2000
-) -> Interval:
+    statistic: Callable[..., np.ndarray | float], *columns: Numbers, generator: np.random.Generator, draws: int = 2000,
+    null: float = 0.0,
+) -> Interval:  # fmt: skip
     """95 % percentile bootstrap over networks (or images) of a statistic of paired columns.
 
     Args:
         statistic: takes one array a column and an `axis`, as `spearman` does.
         columns: n values each, one a network, n at least 20; with fewer the interval would be too narrow to
             trust and is left undefined.
+        null: what the p-value asks about.
     """
     x = np.asarray(columns, dtype=float)
     n, method, nan = x.shape[1], "bootstrap over networks", math.nan
@@ -141,7 +143,7 @@ def bootstrap_interval(
     low, high = np.percentile(values, (2.5, 97.5))
     if not math.isfinite(high - low):  # undefined for some of the samples, as where a column is nearly constant
         return Interval(estimate, nan, nan, n, nan, method)
-    p = 2 * max(min((values <= 0).mean(), (values >= 0).mean()), 1 / draws)
+    p = 2 * max(min((values <= null).mean(), (values >= null).mean()), 1 / draws)
     return Interval(estimate, float(low), float(high), n, min(1.0, float(p)), method)
 
 
@@ -245,14 +247,16 @@ def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdic
 
 
 def spell(row) -> str:
-    """An estimate with its interval, of anything with the fields `estimate`, `low` and `high`."""
-    text = f"{row.estimate:.2f} ({row.low:.2f} to {row.high:.2f})" if math.isfinite(row.low) else f"{row.estimate:.2f}"
-    return text.replace("-", "−")
+    """An estimate with its interval, of anything with the fields `estimate`, `low` and `high`; narrow ones with more digits."""
+    width = row.high - row.low
+    digits = 2 + (0 < width < 0.02) + (0 < width < 0.002)
+    values = [f"{value:.{digits}f}".replace("-", "−") for value in (row.estimate, row.low, row.high)]
+    return "{} ({} to {})".format(*values) if math.isfinite(width) else values[0]
 
 
 def markdown(frame: pd.DataFrame, claims: Mapping[str, Claim]) -> str:
     """The verdicts as a Markdown table, one row a claim and arm."""
-    lines = ["| claim | arm | estimate (95% interval) | bound | n | Holm p | verdict |", "| --- " * 7 + "|"]
+    lines = ["| claim | arm | verdict | estimate (95% interval) | bound | n | Holm p |", "| --- " * 7 + "|"]
     for row in frame.itertuples():
         claim, rule = claims[row.claim], claims[row.claim].rules[row.arm]
         first = row.arm == next(iter(claim.rules))
@@ -261,10 +265,10 @@ def markdown(frame: pd.DataFrame, claims: Mapping[str, Claim]) -> str:
         lines.append(" | ".join([
             f"| **{row.claim}** {claim.statement}" if first else "| ",
             row.arm,
+            f"**{row.verdict}**" + (f" ({row.note})" if row.note else ""),
             spell(row) if measured else "–",
             bound.get(rule.kind, "–"),
             f"{row.n:.0f}" if measured else "–",
-            ("< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}") if math.isfinite(row.p_holm) else "–",
-            f"**{row.verdict}**" + (f" ({row.note})" if row.note else "") + " |",
+            (("< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}") if math.isfinite(row.p_holm) else "–") + " |",
         ]))  # fmt: skip
     return "\n".join(lines)

@@ -425,11 +425,27 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
 
     text = claims.markdown(table.reset_index(), register).splitlines()
     assert len(text) == 2 + len(table) and {line.count("|") for line in text} == {8}
-    assert "0.50 (0.40 to 0.60) | > 0 | 5 | < 0.001 | **holds**" in text[2] and "It grows." in text[2]
-    assert "−0.50 (−0.60 to −0.40) | within ±0.3 | 5 | – | **does not hold**" in text[3] and "It grows." not in text[3]
-    assert "– | – | – | – | **by construction** (always so)" in text[4]
-    assert "0.20 | – | 24 | – | **not judged** (undefined somewhere)" in text[5]
-    assert "0.10 (−0.20 to 0.40) | < 0 | 5 | 0.400 | **inconclusive**" in text[6]
+    assert "| **holds** | 0.50 (0.40 to 0.60) | > 0 | 5 | < 0.001 |" in text[2] and "It grows." in text[2]
+    assert "| **does not hold** | −0.50 (−0.60 to −0.40) | within ±0.3 | 5 | – |" in text[3] and "It grows." not in text[3]
+    assert "| **by construction** (always so) | – | – | – | – |" in text[4]
+    assert "| **not judged** (undefined somewhere) | 0.20 | – | 24 | – |" in text[5]
+    assert "| **inconclusive** | 0.10 (−0.20 to 0.40) | < 0 | 5 | 0.400 |" in text[6]
+
+
+@pytest.mark.parametrize("low, high, text", [
+    (0.4, 0.6, "0.50 (0.40 to 0.60)"), (0.495, 0.505, "0.500 (0.495 to 0.505)"), (0.5, 0.5, "0.50 (0.50 to 0.50)"),
+    (math.nan, math.nan, "0.50"), (-0.0004, 0.0004, "0.5000 (−0.0004 to 0.0004)"),
+])  # fmt: skip
+def test_narrow_intervals_are_spelled_with_more_digits(low, high, text):
+    assert claims.spell(Interval(0.5, low, high, 5, 0.1, "t over seeds")) == text
+
+
+def test_the_p_value_of_a_bootstrap_is_that_of_the_bound():
+    x = np.random.default_rng(0).normal(1.0, 0.1, 40)
+    given = {"generator": np.random.default_rng(1)}
+    mean = lambda v, axis=-1: v.mean(axis)
+    assert claims.bootstrap_interval(mean, x, **given).p == pytest.approx(1 / 1000)
+    assert claims.bootstrap_interval(mean, x, **given, null=float(x.mean())).p > 0.5
 
 
 def test_a_table_of_nothing_measured(register):
