@@ -249,7 +249,7 @@ def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdic
 def spell(row) -> str:
     """An estimate with its interval, of anything with the fields `estimate`, `low` and `high`; narrow ones with more digits."""
     width = row.high - row.low
-    digits = 2 + (0 < width < 0.02) + (0 < width < 0.002)
+    digits = 2 + (1e-9 < width < 0.02) + (1e-9 < width < 0.002)  # seeds that agree: rounding alone
     values = [f"{value:.{digits}f}".replace("-", "−") for value in (row.estimate, row.low, row.high)]
     return "{} ({} to {})".format(*values) if math.isfinite(width) else values[0]
 

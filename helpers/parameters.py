@@ -80,7 +80,7 @@ def parameters(chapter: str) -> list[Parameter]:
     if len(found) != 1:
         raise ValueError(f"{chapter}: expected one cell tagged 'parameters', found {len(found)}")
     lines = found[0].source.splitlines()
-    return [_parse(chapter, node, lines[node.end_lineno - 1]) for node in ast.parse(found[0].source).body]
+    return [_parse(chapter, node, lines[node.end_lineno - 1]) for node in sources.syntax(found[0].source).body]
 
 
 def _parse(chapter: str, node: ast.stmt, line: str) -> Parameter:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import threading
 import tokenize
 from functools import cache
 from importlib import metadata
@@ -19,6 +20,7 @@ from pathlib import Path
 import nbformat
 
 PACKAGE = Path(__file__).parent
+_PARSER = threading.Lock()
 # These run, keep, judge and draw but measure nothing: a change in them does not make a record stale.
 HOUSEKEEPING = frozenset({"book", "claims", "execute", "figures", "parameters", "records", "site", "sources"})
 NUMERICAL = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
@@ -69,10 +71,16 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def syntax(text: str) -> ast.Module:
+    """The syntax tree of a source; one at a time, since Python 3.11 cannot parse in two threads at once."""
+    with _PARSER:
+        return ast.parse(text)
+
+
 def code(text: str) -> str:
     """Python source without comments, docstrings and blank lines; other text as it is."""
     try:
-        tree = ast.parse(text)
+        tree = syntax(text)
     except SyntaxError:
         return text
     lines = text.splitlines()
@@ -111,7 +119,7 @@ def helpers_used(texts, without: frozenset[str] = frozenset()) -> dict[str, str]
 def _imports(text: str) -> list[str]:
     """Names of `helpers` modules that a source imports, anywhere in it."""
     try:
-        tree = ast.parse(text)
+        tree = syntax(text)
     except SyntaxError:
         return []
     names = []

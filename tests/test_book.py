@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -29,6 +30,7 @@ table = pd.DataFrame({"seed": seeds, "value": [seed * scale for seed in seeds]})
 records.save(run, "values", table, data="abc")"""
 FRAGILE = """\
 import os, sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 mode = Path("mode.txt").read_text()
 Path("kernel.pid").write_text(str(os.getpid()))
@@ -461,3 +463,10 @@ def test_clean_shows_and_then_empties(fresh, monkeypatch, capsys):
     assert main(["clean"]) == 0 and kept.exists()
     assert "measured" in capsys.readouterr().out
     assert main(["clean", "--yes"]) == 0 and not kept.exists()
+
+
+def test_sources_are_read_in_several_threads_at_once():
+    texts = [path.read_text() for path in sorted(sources.PACKAGE.glob("*.py"))]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(sources.code, texts * 5))
+    assert found == [sources.code(text) for text in texts] * 5

@@ -264,7 +264,7 @@ def test_invariances_hold_and_fail_as_declared(metric, seed):
         (Stress(), set()),
         (Stress(rescale=True), {"scale"}),
     ],
-    ids=repr,
+    ids=lambda given: "-".join(sorted(given)) or "none" if isinstance(given, set) else repr(given),
 )
 def test_declared_invariances(metric, expected):
     assert metric.invariances == {"translation", "rotation"} | expected
