@@ -1,7 +1,7 @@
 """How a network is trained: its specification, batches built on the device, and gradient descent on them.
 
-SGD with momentum, the learning rate rising over the first twentieth of the steps and then falling as a cosine; in
-bfloat16 and channels-last on CUDA, in float32 elsewhere. What is kept of it is the business of `training`.
+SGD with momentum or Adam, the learning rate rising over the first twentieth of the steps and then falling as a cosine;
+in bfloat16 and channels-last on CUDA, in float32 elsewhere. What is kept of it is the business of `training`.
 """
 
 import math
@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from helpers import data, models
+from helpers import augmentation, data, models
 
-# What each recipe changes in the default Spec. Mixup: Zhang et al. (2018); manifold mixup: Verma et al. (2019).
+# What each recipe changes in the default Spec. Mixup: Zhang et al. (2018); manifold mixup: Verma et al. (2019);
+# training against attacks: Madry et al. (2018).
 RECIPES: dict[str, dict[str, float | bool]] = {
     "plain": {},
     "no decay": {"weight_decay": 0.0},
@@ -26,6 +27,10 @@ RECIPES: dict[str, dict[str, float | bool]] = {
     "mixup": {"mixup": 1.0},
     "manifold": {"manifold_mixup": 2.0},
     "noise": {"label_noise": 0.4},
+    "geometric": {"geometric": True},
+    "photometric": {"photometric": True},
+    "input noise": {"noise": 0.25},
+    "adversarial": {"adversarial": 1.0},
 }
 History = list[dict[str, int | float]]
 Kept = Callable[[int, History, dict[str, float]], None]
@@ -37,7 +42,12 @@ class Spec:
 
     `mixup` and `manifold_mixup` are the alpha of Beta(alpha, alpha), 0 for none; `label_noise` is the share of training
     labels replaced by another class; `fraction` the share of training images used; `classes` keeps the first k of a
-    seeded order (0: all); `size` is for image folders. Raises ValueError for values out of range.
+    seeded order (0: all); `size` is for image folders. `momentum` is Adam's first beta.
+
+    `geometric` and `photometric` are the changes of `augmentation`; `noise` is the standard deviation of Gaussian noise
+    on the pixels, `adversarial` the L2 radius of attacks of `attack_steps` steps, both for pixels in [0, 1]. They
+    follow each other in this order. `weights` is `train`, `none` for the untrained network, or whatever
+    `pretrained.read` takes, for one that was trained elsewhere. Raises ValueError for values out of range.
     """
 
     model: str
@@ -55,19 +65,31 @@ class Spec:
     fraction: float = 1.0
     classes: int = 0
     size: int | None = None
+    optimiser: str = "sgd"
+    geometric: bool = False
+    photometric: bool = False
+    noise: float | int = 0.0
+    adversarial: float | int = 0.0
+    attack_steps: int = 3
+    weights: str = "train"
 
     def __post_init__(self) -> None:
-        models.parse(self.model)
+        models.check(self.model)
         limits = {
             "epochs": (0, math.inf), "batch": (2, math.inf), "lr": (0, math.inf), "momentum": (0, 1),
             "weight_decay": (0, math.inf), "mixup": (0, math.inf), "manifold_mixup": (0, math.inf),
-            "label_noise": (0, 1), "fraction": (0, 1), "classes": (0, math.inf),
+            "label_noise": (0, 1), "fraction": (0, 1), "classes": (0, math.inf), "noise": (0, math.inf),
+            "adversarial": (0, math.inf), "attack_steps": (1, math.inf),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a number from {low} to {high}")
         if self.mixup and self.manifold_mixup:
             raise ValueError(f"mixup={self.mixup}, manifold_mixup={self.manifold_mixup}: expected at most one of them")
+        if self.optimiser not in ("sgd", "adam"):
+            raise ValueError(f"optimiser={self.optimiser!r}: expected sgd or adam")
+        if self.optimiser == "adam" and self.momentum == 1:
+            raise ValueError(f"momentum={self.momentum}: Adam expects less than 1")
 
     def __str__(self) -> str:
         """The network in words: what differs from the defaults."""
@@ -87,8 +109,9 @@ def descend(
     model.to(device, memory_format=torch.channels_last if fast else torch.contiguous_format).train()
     pixels, labels = training_set(spec, images)
     steps = steps_per_epoch(spec, images)
-    optimiser = torch.optim.SGD(model.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    optimiser = optimiser_of(spec, model)
     pace = rates(spec.lr, spec.epochs * steps)
+    attacked = attacking(spec, model, images, spec.epochs * steps)
     step_loss = mixing(spec, model, spec.epochs * steps)
     history, told, step = [], time.perf_counter(), 0
     if 0 in at:
@@ -97,8 +120,9 @@ def descend(
         sums = torch.zeros(2, device=device)
         for x, y in batches(spec, images, pixels, labels, epoch):
             optimiser.param_groups[0]["lr"] = next(pace)
+            x = x.contiguous(memory_format=torch.channels_last) if fast else x
             with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-                loss, right = step_loss(x.contiguous(memory_format=torch.channels_last) if fast else x, y)
+                loss, right = step_loss(images.normalise(attacked(x, y)), y)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -138,19 +162,60 @@ def training_set(spec: Spec, images: data.Dataset) -> tuple[Tensor, Int64[Tensor
 def batches(
     spec: Spec, images: data.Dataset, pixels: Tensor, labels: Tensor, epoch: int
 ) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, "b"]]]:
-    """The epoch's batches, normalised; all of one size, so the last few images of each epoch's order sit out."""
+    """The epoch's batches, pixels around [0, 1]; all of one size, so the last few images of its order sit out."""
     if spec.augment:
         pixels = data.augment(pixels, data.stream(spec.seed, "augment", epoch), **images.augmentation)
+    warp, tint, noise = (
+        _stream(spec, pixels.device, change, epoch) for change in ("geometric", "photometric", "noise")
+    )
     batch = min(spec.batch, len(pixels))
     order = torch.randperm(len(pixels), generator=data.stream(spec.seed, "order", epoch)).to(pixels.device)
     for chosen in order[: len(pixels) // batch * batch].split(batch):
-        yield images.normalise(pixels[chosen]), labels[chosen]
+        x = pixels[chosen] / 255
+        if spec.geometric:
+            x = augmentation.geometric(x, warp)
+        if spec.photometric:
+            x = augmentation.photometric(x, tint)
+        if spec.noise:
+            x = augmentation.noise(x, spec.noise, noise)
+        yield x, labels[chosen]
+
+
+def optimiser_of(spec: Spec, model: nn.Module) -> torch.optim.Optimizer:
+    if spec.optimiser == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    betas, decay = (spec.momentum, 0.999), spec.weight_decay
+    return torch.optim.Adam(model.parameters(), lr=spec.lr, betas=betas, weight_decay=decay)
 
 
 def rates(lr: float, steps: int) -> Iterator[float]:
     warm = max(steps // 20, 1)
     for step in range(steps):
         yield lr * min((step + 1) / warm, 1) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def attacking(
+    spec: Spec, model: nn.Module, images: data.Dataset, steps: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function from a batch in [0, 1] to what the network learns from: the batch, or an attack on it.
+
+    The radius grows linearly over the first half of the training: with the full one from the first step, a small
+    network may never leave the constant function.
+    """
+    if not spec.adversarial:
+        return lambda x, y: x
+    radii = iter(spec.adversarial * min(2 * step / steps, 1) for step in range(1, steps + 1))
+    generator = _stream(spec, images.train_images.device, "attack")
+
+    def attacked(x: Tensor, y: Tensor) -> Tensor:
+        model.eval()  # batch norm keeps the statistics of the images that are learned from
+        x = augmentation.attack(
+            lambda pixels: model(images.normalise(pixels)), x, y, next(radii), spec.attack_steps, generator
+        )
+        model.train()
+        return x
+
+    return attacked
 
 
 def mixing(spec: Spec, model: nn.Module, steps: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -187,6 +252,11 @@ def mixing(spec: Spec, model: nn.Module, steps: int) -> Callable[[Tensor, Tensor
         return loss, (logits.detach().argmax(1) == y).float().mean()
 
     return mixed
+
+
+def _stream(spec: Spec, device: torch.device, *purpose: str | int) -> torch.Generator:
+    """A random stream on the device, where it does not wait for the CPU."""
+    return torch.Generator(device).manual_seed(data.stream(spec.seed, *purpose).initial_seed())
 
 
 @torch.no_grad()

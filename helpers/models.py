@@ -1,12 +1,14 @@
 """Networks by name, and the ordered points along their depth.
 
-A name is FAMILY and DEPTH, then optionally a width and GELU in place of ReLU: `resnet14`, `vgg8-w32`, `mlp4-gelu`.
+A name is FAMILY and DEPTH, then optionally a width and GELU in place of ReLU: `resnet14`, `vgg8-w32`, `mlp4-gelu`; or
+one of torchvision's, `torchvision:resnet50` (see `pretrained`).
 
 - `resnet8`, `resnet14`, `resnet20`, ... (6n + 2): the CIFAR form of He et al. (2016): three stages of width 16, 32,
   64 and shortcuts without parameters (every second pixel, new channels zero). `plain8`, ...: without shortcuts.
 - `resnet18`, `resnet50`, `resnet101`: the ImageNet form with a 3 x 3 stem, four stages from width 64.
 - `vgg11`, `vgg13`, `vgg16`, `vgg19`: Simonyan & Zisserman (2015) with batch norm and a single linear layer after the
   convolutions; `vgg8` is a small one from width 16. They pool while there is more than one pixel to pool.
+- `cnn4`: four 3 x 3 convolutions from width 16 with biases and without batch norm, average pooling, a linear layer.
 - `mlp1`, `mlp2`, ...: that many hidden layers of width 128.
 
 Each network has `depths`: its points in order, with the number of weight layers passed, counted as Ansuini et al.
@@ -25,7 +27,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from helpers import pretrained
 from helpers.data import stream
+from helpers.pretrained import normalisation as normalisation
 
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 STAGES = {8: (1, 2, 2), 11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -33,6 +37,7 @@ KNOWN = [
     *(f"resnet{depth}" for depth in sorted({*range(8, 57, 6), *BLOCKS})),
     *(f"plain{depth}" for depth in range(8, 57, 6)),
     *(f"vgg{depth}" for depth in STAGES),
+    "cnn4",
     *(f"mlp{depth}" for depth in range(1, 9)),
 ]
 Activation = Callable[[], nn.Module]
@@ -48,10 +53,8 @@ class Name(NamedTuple):
 
 
 def parse(name: str) -> Name:
-    """The parts of a network's name. ValueError with the nearest names if there is no such network."""
-    if ":" in name:
-        raise ValueError(f"model={name!r}: torchvision's networks and your own are not there yet; try resnet14")
-    match = re.fullmatch(r"(resnet|plain|vgg|mlp)(\d+)(?:-w([1-9]\d*))?(-gelu)?", name)
+    """The parts of the name of one of our own networks. ValueError with the nearest names if there is no such one."""
+    match = re.fullmatch(r"(resnet|plain|vgg|cnn|mlp)(\d+)(?:-w([1-9]\d*))?(-gelu)?", name)
     if match is None or match[1] + match[2] not in KNOWN:
         near = difflib.get_close_matches(name, KNOWN, n=3)
         hint = f"did you mean {', '.join(near)}?" if near else f"expected one of {', '.join(KNOWN)}"
@@ -62,34 +65,61 @@ def parse(name: str) -> Name:
     return Name(family, depth, int(width), match[4] is not None)
 
 
-def build(name: str, *, classes: int, channels: int = 1, size: int = 8, seed: int = 0) -> nn.Module:
-    """A network with torch's default initialisation, drawn from its own random stream, in training mode.
+def check(name: str) -> None:
+    """ValueError with the nearest names if there is no such network, of our own or of torchvision's."""
+    pretrained.check(name) if name.startswith(pretrained.PREFIX) else parse(name)
 
-    It maps (n, channels, size, size) to (n, classes). Raises ValueError for a name that `parse` refuses.
+
+def build(name: str, *, classes: int, channels: int = 1, size: int = 8, seed: int = 0) -> nn.Module:
+    """A network with torch's default initialisation (torchvision's its own), from its own random stream, in training mode.
+
+    It maps (n, channels, size, size) to (n, classes), and remembers its `name`. Raises ValueError for a name that
+    `check` refuses, and for images that a network of torchvision cannot take.
     """
-    family, depth, width, gelu = parse(name)
-    activation = nn.GELU if gelu else nn.ReLU
+    check(name)
     with torch.random.fork_rng(devices=[]):  # torch initialises from its global generator, which is left as it was
         torch.default_generator.manual_seed(stream(seed, "initialisation").initial_seed())
-        if family == "mlp":
-            return MLP(channels * size**2, [width] * depth, classes, activation)
-        if family == "vgg":
-            return VGG(channels, size, STAGES[depth], width, classes, activation)
-        if family == "resnet" and depth in BLOCKS:
-            return ResNet(channels, BLOCKS[depth], width, classes, activation, "project", bottleneck=depth > 18)
-        shortcut = "pad" if family == "resnet" else None
-        return ResNet(channels, (depth // 6,) * 3, width, classes, activation, shortcut)
+        make = pretrained.build if name.startswith(pretrained.PREFIX) else _own
+        model = make(name, classes, channels, size)
+    model.name = name
+    return model
+
+
+def _own(name: str, classes: int, channels: int, size: int) -> nn.Module:
+    family, depth, width, gelu = parse(name)
+    activation = nn.GELU if gelu else nn.ReLU
+    if family == "mlp":
+        return MLP(channels * size**2, [width] * depth, classes, activation)
+    if family == "cnn":
+        return CNN(channels, width, classes, activation)
+    if family == "vgg":
+        return VGG(channels, size, STAGES[depth], width, classes, activation)
+    if family == "resnet" and depth in BLOCKS:
+        return ResNet(channels, BLOCKS[depth], width, classes, activation, "project", bottleneck=depth > 18)
+    shortcut = "pad" if family == "resnet" else None
+    return ResNet(channels, (depth // 6,) * 3, width, classes, activation, shortcut)
 
 
 def points(model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> dict[str, float]:
     """The points of a network in order, `input` first, with their relative depth in [0, 1].
 
-    Networks of this module know their points; the images are for those that will have to be run to find them.
+    Networks of this module know their points; others are run on one of the images to find them (`pretrained.points`),
+    and it is a ValueError if there is none.
     """
     if not hasattr(model, "depths"):
-        raise ValueError(f"model: {type(model).__name__} was not built by helpers.models; others are not there yet")
+        if images is None:
+            raise ValueError(f"images=None: expected images to find the points of a {type(model).__name__} with")
+        return pretrained.points(model, images)
     total = max(model.depths.values())
     return {point: depth / total for point, depth in model.depths.items()}
+
+
+def load_weights(model: nn.Module, weights: str) -> nn.Module:
+    """The network with these weights, in place: a file, or torchvision's own by name; `none` leaves it as it is.
+
+    Raises what `pretrained.read` does, and ValueError for weights that do not fit.
+    """
+    return model if weights == "none" else pretrained.load(model, pretrained.read(weights, model.name), weights)
 
 
 class MLP(nn.Sequential):
@@ -101,6 +131,23 @@ class MLP(nn.Sequential):
             layers |= {f"fc{k}": nn.Linear(a, b), f"act{k}": activation()}
         super().__init__(layers | {"linear": nn.Linear(widths[-1], classes)})
         self.depths = {"input": 0, **{f"act{k + 1}": k + 1 for k in range(len(widths))}, "linear": len(widths) + 1}
+
+
+class CNN(nn.Sequential):
+    """`conv1`, `act1`, ..., `act4`: the second and third convolution halve the side; `avgpool`, `linear`.
+
+    The width doubles at the second and at the third convolution.
+    """
+
+    def __init__(self, channels: int, width: int, classes: int, activation: Activation):
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        widths = [channels, width, 2 * width, 4 * width, 4 * width]
+        for k, stride in enumerate((1, 2, 2, 1), start=1):
+            convolution = nn.Conv2d(widths[k - 1], widths[k], 3, stride, padding=1)
+            layers |= {f"conv{k}": convolution, f"act{k}": activation()}
+        head = {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(widths[-1], classes)}
+        super().__init__(layers | head)
+        self.depths = {"input": 0, **{f"act{k}": k for k in range(1, 5)}, "avgpool": 5, "linear": 6}
 
 
 class VGG(nn.Sequential):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,12 +23,14 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from helpers import data, descent, models, store
+from helpers import augmentation, data, descent, models, pretrained, store
 from helpers.descent import RECIPES, Spec
 
 WORTH = 50_000  # training images: fewer have been learned from before a second process has started
 # Read once, at import: an edit while a run goes on must not pass for the code that trains.
-SOURCES = [Path(module.__file__).read_text() for module in (models, descent)] + [inspect.getsource(data.augment)]
+SOURCES = [Path(module.__file__).read_text() for module in (models, pretrained, descent, augmentation)]
+SOURCES.append(inspect.getsource(data.augment))
+SHARED = ("plain", "no decay", "augment", "mixup", "manifold", "noise")  # the recipes of the zoo
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Trained:
 
     `history` has one row an epoch: epoch, loss, accuracy (means over the training batches as they came).
     `accuracy` has `train` and `loss` (mean cross-entropy) against the labels it was trained with, `test`, and
-    `logit_norm` (mean Euclidean length of the test logits). `step` counts the batches it has been trained on.
+    `logit_norm` (mean Euclidean length of the test logits). `step` counts the batches it has been trained on. A network
+    with `weights` from elsewhere has no history, and of the accuracies `test`, if the data set has its classes.
     """
 
     spec: Spec
@@ -48,7 +51,7 @@ class Trained:
 
 
 def trained(spec: Spec, device: torch.device | str | None = None, progress: bool = True) -> Trained:
-    """The network of this specification: from the cache, or trained now and kept there.
+    """The network of this specification: from the cache, or trained now and kept there; or with weights from elsewhere.
 
     Two processes that want the same network train it once; a corrupt file is named on stderr and made again. Either
     way it is the same network, bit for bit (on one device and number of threads). Raises ValueError for a data set
@@ -68,6 +71,8 @@ def checkpoints(
     """
     place = data.device(device)
     images = dataset(spec, place)
+    if spec.weights != "train":
+        return [_from_elsewhere(spec, images, place, *steps, *epochs)]
     wanted = _steps(spec, images, steps, epochs)
     paths = {step: _path(spec, images, place, step if step < wanted[-1] else None) for step in wanted}
     paths[wanted[-1]].parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +86,13 @@ def checkpoints(
 
 
 def dataset(spec: Spec, device: torch.device | str | None = None) -> data.Dataset:
-    """The data set as the network of this specification sees it: its classes alone, labels clean, all images."""
+    """The data set as the network of this specification sees it: its classes alone, labels clean, all images.
+
+    Weights of torchvision's networks come with the mean and std that they want.
+    """
     images = _loaded(spec.dataset, spec.size, data.device(device))
+    if constants := models.normalisation(spec.model, spec.weights):
+        images = replace(images, mean=constants[0], std=constants[1])
     if not spec.classes:
         return images
     if spec.classes > len(images.classes):
@@ -115,9 +125,44 @@ def _steps(spec: Spec, images: data.Dataset, steps: Iterable[int], epochs: Itera
     return sorted({*map(int, steps), *(round(epoch * each) for epoch in epochs), spec.epochs * each})
 
 
-def _build(spec: Spec, images: data.Dataset) -> nn.Module:
+def _build(spec: Spec, images: data.Dataset, classes: int | None = None) -> nn.Module:
     _, channels, _, size = images.train_images.shape
-    return models.build(spec.model, classes=len(images.classes), channels=channels, size=size, seed=spec.seed)
+    classes = classes or len(images.classes) or 1000  # no classes: those of ImageNet
+    return models.build(spec.model, classes=classes, channels=channels, size=size, seed=spec.seed)
+
+
+def _from_elsewhere(spec: Spec, images: data.Dataset, device: torch.device, *wanted: int | float) -> Trained:
+    """The network untrained, or with weights that were trained elsewhere, for as many classes as they are for."""
+    if any(wanted):
+        raise ValueError(f"steps, epochs={wanted}: expected none but 0 with weights={spec.weights!r}")
+    if spec.weights == "none":
+        model = _build(spec, images)
+    else:
+        tensors = pretrained.read(spec.weights, spec.model)
+        with torch.device("meta"):  # names and shapes alone
+            head = list(_build(spec, images).state_dict())[-1]
+        classes = len(tensors[head]) if head in tensors and tensors[head].ndim else None
+        model = pretrained.load(_build(spec, images, classes), tensors, spec.weights)
+    model = model.to(device).eval().requires_grad_(False)
+    net = Trained(spec, model, [], {}, 0)
+    net.accuracy = _accuracy(net, images)
+    return net
+
+
+@torch.no_grad()
+def _accuracy(net: Trained, images: data.Dataset) -> dict[str, float]:
+    """The share of test images that are classified correctly, kept in the cache; nothing if the classes are others."""
+    parts = images.test_images.split(250)
+    if images.test_labels is None or net.model(images.normalise(parts[0][:2])).shape[1] != len(images.classes):
+        return {}
+    weights = store.checksum(*net.model.state_dict().values())
+    path = store.cache() / "accuracy" / f"{key(net.spec, images, images.train_images.device)}-{weights}.safetensors"
+    found, _ = store.kept(path) or (None, None)
+    if found is None:
+        predicted = torch.cat([net.model(images.normalise(part)).argmax(1) for part in parts])
+        found = {"test": (predicted == images.test_labels).float().mean()}
+        store.keep(path, found)
+    return {name: value.item() for name, value in found.items()}
 
 
 def _train(spec: Spec, images: data.Dataset, device: torch.device, paths: dict[int, Path], progress: bool) -> None:
@@ -131,7 +176,10 @@ def _train(spec: Spec, images: data.Dataset, device: torch.device, paths: dict[i
             seconds = time.perf_counter() - start
             print(f"{spec}: test accuracy {accuracy['test']:.3f}, {seconds:.1f} s", file=sys.stderr)
 
-    descent.descend(spec, model, images, device, paths, keep, progress)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        # Dropout and stochastic depth, which some of torchvision's networks have, know torch's own generators alone.
+        torch.manual_seed(data.stream(spec.seed, "dropout").initial_seed())
+        descent.descend(spec, model, images, device, paths, keep, progress)
 
 
 def _network(
@@ -178,8 +226,8 @@ def zoo(profile: str) -> list[Spec]:
         grid, seeds = dict.fromkeys(("resnet18-w32", "resnet18", "vgg13", "vgg19-w32"), cifar), range(100, 105)
     else:
         raise ValueError(f"profile={profile!r}: expected smoke, laptop or paper")
-    cells = itertools.product(grid.items(), RECIPES.values(), seeds)
-    return [Spec(model, seed=seed, **usual, **recipe) for (model, usual), recipe, seed in cells]
+    cells = itertools.product(grid.items(), SHARED, seeds)
+    return [Spec(model, seed=seed, **usual, **RECIPES[recipe]) for (model, usual), recipe, seed in cells]
 
 
 def prefetch(
@@ -191,6 +239,7 @@ def prefetch(
     """
     place = data.device(device)
     wanted = {spec: tuple(specs[spec]) if isinstance(specs, Mapping) else () for spec in specs}
+    wanted = {spec: epochs for spec, epochs in wanted.items() if spec.weights == "train"}
     missing = [spec for spec, epochs in wanted.items() if not _there(spec, place, epochs)]
     work = sum(spec.epochs * spec.fraction * len(dataset(spec, place).train_images) for spec in missing)
     processes = min(os.cpu_count() or 1, len(missing)) if place.type == "cpu" and work > WORTH else 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import models
+from helpers import layers, models
 
 # Relative depths read off the paper's figures and code (dossier of the curvature chapter, 2.6).
 DEPTHS = {
@@ -35,7 +35,9 @@ def test_totals_of_the_published_networks():
     assert len(models.build("resnet101-w1", classes=10).depths) == 36
 
 
-@pytest.mark.parametrize("name", ["resnet14", "plain14", "resnet8-w4-gelu", "vgg8", "vgg11-w2", "mlp2", "resnet18-w2"])
+@pytest.mark.parametrize(
+    "name", ["resnet14", "plain14", "resnet8-w4-gelu", "vgg8", "vgg11-w2", "cnn4", "mlp2", "resnet18-w2"]
+)
 @pytest.mark.parametrize("size", [8, 20])
 def test_images_in_logits_out(name, size):
     net = models.build(name, classes=7, channels=2, size=size).double().eval()
@@ -104,15 +106,19 @@ def test_widths():
 
 
 @pytest.mark.parametrize(
-    "name, near", [("restnet14", "resnet14"), ("resnet15", "resnet"), ("vgg8-w0", "vgg8"), ("xyz", "mlp4")]
+    "name, near",
+    [("restnet14", "resnet14"), ("resnet15", "resnet"), ("vgg8-w0", "vgg8"), ("cnn5", "cnn4"), ("timm:xyz", "mlp4")],
 )
 def test_unknown_names_are_refused(name, near):
     with pytest.raises(ValueError, match=near):
         models.build(name, classes=10)
 
 
-def test_doors_that_are_not_open_yet():
-    with pytest.raises(ValueError, match="not there yet"):
-        models.parse("torchvision:resnet18")
-    with pytest.raises(ValueError, match="Linear"):
-        models.points(nn.Linear(2, 2))
+def test_the_digits_network():
+    net = models.build("cnn4", classes=10, size=20)
+    assert sum(p.numel() for p in net.parameters()) == 60_874  # the 61 k of the frames' protocol
+    points = models.points(net)
+    assert list(points) == ["input", "act1", "act2", "act3", "act4", "avgpool", "linear"]
+    shapes = [tuple(a.shape[1:]) for a in layers.record(net, torch.rand(2, 1, 20, 20), list(points)).values()]
+    assert shapes == [(1, 20, 20), (16, 20, 20), (32, 10, 10), (64, 5, 5), (64, 5, 5), (64, 1, 1), (10,)]
+    assert models.build("cnn4-w4-gelu", classes=3, channels=3).conv4.weight.shape == (16, 16, 3, 3)

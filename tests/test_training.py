@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import data, descent, models, training
+from helpers import augmentation, data, descent, models, training
 from helpers.training import Spec, trained
 
 QUICK = Spec("mlp2", epochs=2, lr=0.1, fraction=0.3)
@@ -151,7 +151,8 @@ def test_everything_that_decides_is_in_the_key():
     images = training.dataset(QUICK, "cpu")
     changes = dict(
         model="mlp1", dataset="digits20", seed=1, epochs=3, batch=64, lr=0.2, momentum=0.5, weight_decay=0.0,
-        augment=True, mixup=1.0, manifold_mixup=1.0, label_noise=0.1, fraction=0.5, classes=3, size=9,
+        augment=True, mixup=1.0, manifold_mixup=1.0, label_noise=0.1, fraction=0.5, classes=3, size=9, optimiser="adam",
+        geometric=True, photometric=True, noise=0.1, adversarial=1.0, attack_steps=5, weights="none",
     )  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Spec)}
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
@@ -166,6 +167,123 @@ def test_everything_that_decides_is_in_the_key():
 def test_every_recipe_trains(name, recipe):
     net = trained(Spec(name, epochs=1, **training.RECIPES[recipe]), "cpu", progress=False)
     assert math.isfinite(net.history[0]["loss"]) and not any(m._forward_hooks for m in net.model.modules())
+
+
+FRAMES = Spec("cnn4", "digits20", epochs=15, optimiser="adam", lr=6e-3, weight_decay=1e-4)
+
+
+def test_the_digits_network_learns_with_adam():
+    net = trained(FRAMES, "cpu", progress=False)
+    assert net.accuracy["test"] > 0.93
+    images = training.dataset(FRAMES, "cpu")
+    pixels = images.test_images[:100] / 255
+    attacked = augmentation.attack(
+        lambda x: net.model(images.normalise(x)), pixels, images.test_labels[:100], 1, 10, data.stream(0, "attack")
+    )
+    robust = (net.model(images.normalise(attacked)).argmax(1) == images.test_labels[:100]).float().mean()
+    assert robust < 0.5  # the attack of the training is one
+
+
+def test_a_large_radius_does_not_kill_the_network():
+    """From the first step at full size it does; digits' classes are a tenth each."""
+    net = trained(dataclasses.replace(FRAMES, epochs=10, adversarial=2.0, attack_steps=2), "cpu", progress=False)
+    assert net.accuracy["test"] > 0.6
+
+
+def test_the_radius_grows_over_the_first_half(monkeypatch):
+    spec, radii = Spec("resnet8-w4", adversarial=3.0, attack_steps=7), []
+    model, images = models.build("resnet8-w4", classes=10), training.dataset(QUICK, "cpu")
+    before = model.bn1.running_mean.clone()
+
+    def spy(network, x, y, radius, steps, generator):
+        assert steps == 7 and not model.training
+        network(x)  # from pixels to logits
+        radii.append(radius)
+        return x + 1
+
+    monkeypatch.setattr(augmentation, "attack", spy)
+    attacked = descent.attacking(spec, model.train(), images, 8)
+    x, y = torch.rand(2, 1, 8, 8), torch.zeros(2).long()
+    assert all(torch.equal(attacked(x, y), x + 1) and model.training for _ in range(8))
+    assert radii == pytest.approx([0.75, 1.5, 2.25, 3, 3, 3, 3, 3]) and torch.equal(model.bn1.running_mean, before)
+    assert descent.attacking(QUICK, model, images, 8)(x, y) is x
+
+
+@pytest.mark.parametrize("change", [{}, {"geometric": True}, {"photometric": True}, {"noise": 0.3}])
+def test_batches_are_changed_as_specified(change):
+    images = training.dataset(QUICK, "cpu")
+    spec = Spec("mlp2", batch=200, **change)
+
+    def batch(epoch):
+        return next(iter(descent.batches(spec, images, images.train_images, torch.arange(1297), epoch)))
+
+    (x, chosen), (again, _), (other, others) = batch(1), batch(1), batch(2)
+    plain = images.train_images[chosen] / 255
+    assert torch.equal(x, again) and torch.equal(x, plain) == (not change)
+    moved, later = (x - plain)[chosen.argsort()], (other - images.train_images[others] / 255)[others.argsort()]
+    assert not change or not torch.equal(moved, later)
+    assert change != {"noise": 0.3} or moved.std() == pytest.approx(0.3, rel=0.05)
+
+
+def test_dropout_follows_from_the_seed_too(tmp_path, empty_cache):
+    """Stochastic depth and dropout of torchvision's networks draw from torch's own generator."""
+    for i in range(20):
+        colour = tuple(np.random.default_rng(i).integers(0, 255, 3).tolist())
+        for part in ("train", "test"):
+            (tmp_path / "set" / part / str(i % 2)).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), colour).save(tmp_path / "set" / part / str(i % 2) / f"{i}.png")
+    spec = Spec("torchvision:mobilenet_v3_small", f"folder:{tmp_path}/set", size=32, epochs=1, batch=8)
+    first = trained(spec, "cpu", progress=False)
+    files(empty_cache)[0].unlink()
+    state = torch.get_rng_state()
+    torch.rand(3)
+    assert same(first, trained(spec, "cpu", progress=False))
+    torch.set_rng_state(state)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A network trained on three classes of digits, as a file."""
+    net = trained(dataclasses.replace(QUICK, classes=3), "cpu", progress=False)
+    torch.save(net.model.state_dict(), tmp_path / "net.pth")
+    return net, str(tmp_path / "net.pth")
+
+
+def test_weights_from_elsewhere_are_a_trained_network(elsewhere, monkeypatch):
+    own, path = elsewhere
+    spec = dataclasses.replace(own.spec, weights=path, seed=own.spec.seed)
+    net = trained(spec, "cpu")
+    assert same(own, net) and net.spec == spec and (net.history, net.step) == ([], 0)
+    assert net.accuracy == pytest.approx({"test": own.accuracy["test"]})
+    assert not net.model.training and not any(p.requires_grad for p in net.model.parameters())
+    monkeypatch.setattr(data.Dataset, "normalise", lambda self, images: images[:2] * 0.0)  # only for the classes
+    assert training.checkpoints(spec, [0], device="cpu")[0].accuracy == net.accuracy  # from the cache
+    training.prefetch([spec], "cpu")  # nothing to train
+    with pytest.raises(ValueError, match="steps, epochs.*weights"):
+        training.checkpoints(spec, epochs=[1], device="cpu")
+
+
+def test_a_network_for_other_classes_is_not_judged(elsewhere):
+    net = trained(Spec("mlp2", weights=elsewhere[1]), "cpu")
+    assert net.accuracy == {} and net.model.linear.out_features == 3
+
+
+def test_no_weights_are_the_untrained_network(tmp_path):
+    net = trained(Spec("mlp2", weights="none", seed=3), "cpu")
+    assert same(net, trained(Spec("mlp2", epochs=0, seed=3), "cpu", progress=False))
+    assert net.accuracy["test"] < 0.4
+    for i in range(5):  # images without labels: as many outputs as ImageNet has classes
+        Image.new("RGB", (8, 8), (i, i, i)).save(tmp_path / f"{i}.png")
+    net = trained(Spec("mlp2", dataset=f"folder:{tmp_path}", size=8, weights="none"), "cpu")
+    assert net.accuracy == {} and net.model.linear.out_features == 1000
+
+
+def test_the_data_set_has_the_constants_that_weights_want(tmp_path):
+    for i in range(5):
+        Image.new("RGB", (8, 8), (i, i, i)).save(tmp_path / f"{i}.png")
+    spec = Spec("torchvision:squeezenet1_1", f"folder:{tmp_path}", size=8)
+    means = [training.dataset(dataclasses.replace(spec, weights=w), "cpu").mean for w in ("train", "none", "a.pth")]
+    assert means[0] == means[1] != means[2] == (0.485, 0.456, 0.406)
 
 
 def test_mixup_mixes_inputs_and_labels():
@@ -261,7 +379,8 @@ def test_a_diverging_network_is_named(empty_cache):
 
 @pytest.mark.parametrize("change", [
     {"model": "resnet9"}, {"epochs": -1}, {"batch": 1}, {"lr": -0.1}, {"label_noise": 1.5}, {"fraction": -0.1},
-    {"mixup": 1.0, "manifold_mixup": 1.0}, {"mixup": math.nan}, {"classes": -2},
+    {"mixup": 1.0, "manifold_mixup": 1.0}, {"mixup": math.nan}, {"classes": -2}, {"optimiser": "adamw"}, {"noise": -0.1},
+    {"adversarial": -1}, {"attack_steps": 0}, {"momentum": 1.0, "optimiser": "adam"}, {"model": "torchvision:resnet19"},
 ])  # fmt: skip
 def test_impossible_specifications_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
