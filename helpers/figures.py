@@ -25,10 +25,15 @@ COLOURS = {
     "manifold": _PURPLE,
     "noise": _BROWN,
     "no decay": _VERMILION,
+    "geometric": _SKY,
+    "photometric": _PINK,
+    "input noise": _YELLOW,
+    "adversarial": _VERMILION,
     "resnet": _BLUE,
     "vgg": _ORANGE,
     "plainnet": _GREEN,
     "mlp": _PURPLE,
+    "cnn": _BROWN,
     "relu": _BLUE,
     "gelu": _VERMILION,
 }
@@ -59,7 +64,7 @@ def style() -> None:
 
 def colour_of(model: str) -> tuple[float, float, float]:
     """The colour of an architecture's family; grey for one that has none."""
-    family = "plainnet" if model.startswith("plain") else next((f for f in ("resnet", "vgg", "mlp") if model.startswith(f)), "")
+    family = "plainnet" if model.startswith("plain") else next((f for f in ("resnet", "vgg", "mlp", "cnn") if model.startswith(f)), "")
     return COLOURS.get(family, _GREY)
 
 

@@ -65,8 +65,8 @@ def test_the_style_takes_no_date_into_a_notebook():
 
 
 def test_every_kind_of_network_and_training_has_a_colour():
-    families = {name: figures.colour_of(name) for name in ("resnet14", "vgg13-w16", "plain8", "mlp4-gelu")}
-    assert len(set(families.values())) == 4
+    families = {name: figures.colour_of(name) for name in ("resnet14", "vgg13-w16", "plain8", "mlp4-gelu", "cnn4")}
+    assert len(set(families.values())) == 5
     assert all(build(name, classes=3) is not None for name in families)
     assert set(training.RECIPES) <= set(figures.COLOURS)
     assert families["plain8"] == figures.COLOURS["plainnet"] != figures.COLOURS["plain"]
