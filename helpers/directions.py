@@ -3,7 +3,7 @@
 A direction is a vector of pixel space, a tensor shaped like its image; k of them at each of n images are (n, k, c, h, w).
 They come with unit Euclidean length, and are zero where there is no such direction (hue at a grey image, say).
 Images are floating-point, in [0, 1], before any normalisation: this is the space in which noise is drawn.
-The list is that of the frames on data manifolds of Kvinge et al. (2022, arXiv:2211.10558).
+The kinds are those that the abstracts of Kvinge et al. (2022, arXiv:2211.10558) name; the list is our own.
 """
 
 import math
