@@ -6,7 +6,7 @@ from torch import nn
 
 from helpers import layers, models
 
-# Relative depths read off the paper's figures and code (dossier of the curvature chapter, 2.6).
+# Relative depths read off the paper's figures and code.
 DEPTHS = {
     "resnet18": [0, .136, .227, .364, .455, .591, .682, .818, .909, .955, 1],
     "resnet50": [0, .091, .145, .2, .273, .327, .382, .436, .509, .564, .618, .673, .727, .782, .855, .909, .964, .982, 1],
