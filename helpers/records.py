@@ -178,6 +178,21 @@ def remember(key: dict, compute, sources: tuple = ()) -> Any:
     return json.loads(text)["result"]
 
 
+def each(measure, arguments, device) -> list:
+    """`measure(*those)` for each of the arguments, in order; on a CPU two at a time, in threads.
+
+    Small networks keep no more than one core busy. Results do not depend on it: each thread computes with as many
+    threads of its own as this one.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import torch
+
+    given = (torch.get_num_threads(),)
+    with ThreadPoolExecutor(2 if device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=given) as pool:
+        return list(pool.map(lambda those: measure(*those), arguments))
+
+
 def cache_folder() -> Path:
     """Where `remember` keeps what it measured."""
     from helpers import data
