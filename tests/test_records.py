@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_book import MEASURE, tiny
 
-from helpers import book, curvature, parameters, records, sources
+from helpers import book, curvature, parameters, records, sources, store
 
 
 @pytest.fixture
@@ -142,4 +142,6 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("no room")))
     with pytest.raises(OSError, match="no room"):
         sources.write(path, "new")
+    with pytest.raises(OSError, match="no room"):
+        store.keep(path, {"a": torch.zeros(3)})
     assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.json"]
