@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,14 @@ def load(path: Path = FILE) -> dict[str, Claim]:
     return claims
 
 
+def register(chapter: str) -> dict[str, Claim]:
+    """The claims of a chapter by id. ValueError if it has none."""
+    found = {name: claim for name, claim in load().items() if claim.chapter == chapter}
+    if not found:
+        raise ValueError(f"chapter: {chapter!r}, expected one with claims in {FILE.name}")
+    return found
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate with its 95 % interval; `p` is the two-sided p-value of no effect, `n` seeds or networks."""
@@ -119,6 +127,11 @@ def t_interval(values: Numbers, null: float = 0.0) -> Interval:
     half = stats.t.ppf(0.975, len(x) - 1) * error
     p = 2 * stats.t.sf(abs(mean - null) / error, len(x) - 1)
     return Interval(float(mean), float(mean - half), float(mean + half), len(x), float(p), "t over seeds")
+
+
+def over_seeds(seeds: Sequence[int], value: Callable[[int], float], null: float = 0.0) -> Interval:
+    """The `t_interval` of value(seed) over seeds."""
+    return t_interval([value(seed) for seed in seeds], null)
 
 
 def bootstrap_interval(
@@ -155,6 +168,9 @@ def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray | float
         return (a * b).sum(axis) / np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
 
 
+Measured = Interval | Mapping[str, Interval]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a rule says about an interval; `note` explains a verdict that the numbers alone do not."""
@@ -187,7 +203,7 @@ def _decide(rule: Rule, i: Interval) -> tuple[str, str]:
     return ("does not hold", "") if high < rule.margin else ("inconclusive", "")
 
 
-def judge(rule: Rule, measured: Interval | Mapping[str, Interval] | None = None) -> Verdict:
+def judge(rule: Rule, measured: Measured | None = None) -> Verdict:
     """The verdict of a rule.
 
     Args:
@@ -203,7 +219,7 @@ def judge(rule: Rule, measured: Interval | Mapping[str, Interval] | None = None)
         return Verdict(rule.kind, None, rule.reason)
     if not measured:
         return Verdict("not judged", None, "not measured in this profile")
-    by_choice = dict(measured) if isinstance(measured, Mapping) else {"": measured}
+    by_choice = _named(measured)
     headline = next(iter(by_choice.values()))
     verdict, note = _decide(rule, headline)
     signed = rule.kind != "within" and verdict != "none"  # the others make no statement about a sign
@@ -217,6 +233,11 @@ def judge(rule: Rule, measured: Interval | Mapping[str, Interval] | None = None)
     return Verdict(verdict, headline, note)
 
 
+def _named(measured: Measured) -> dict[str, Interval]:
+    """Intervals by choice; one alone has no name."""
+    return dict(measured) if isinstance(measured, Mapping) else {"": measured}
+
+
 def holm(p_values: Numbers) -> np.ndarray:
     """Holm's step-down adjustment: p-values that bound the chance of any false rejection; NaN stays NaN."""
     p = np.asarray(p_values, dtype=float)
@@ -228,12 +249,27 @@ def holm(p_values: Numbers) -> np.ndarray:
     return adjusted
 
 
-def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdict]) -> pd.DataFrame:
-    """One row a claim and arm, ready to be recorded; Holm's adjustment runs over the rows of each arm."""
+def _check(register: Mapping[str, Claim], measured: Mapping[tuple[str, str], Measured]) -> None:
+    for name, arm in measured:
+        if name not in register or arm not in register[name].rules:
+            raise ValueError(f"measured: {(name, arm)}, expected a claim of {', '.join(register)} and one of its arms")
+
+
+def table(register: Mapping[str, Claim], measured: Mapping[tuple[str, str], Measured]) -> pd.DataFrame:
+    """The verdicts, one row a claim and arm, ready to be recorded; Holm's adjustment runs over the rows of each arm.
+
+    Args:
+        register: claims by id.
+        measured: what `judge` takes, by claim and arm.
+
+    Raises:
+        ValueError: something was measured for which there is no rule.
+    """
+    _check(register, measured)
     rows = []
-    for name, claim in claims.items():
+    for name, claim in register.items():
         for arm, rule in claim.rules.items():
-            found = verdicts.get((name, arm)) or judge(rule)
+            found = judge(rule, measured.get((name, arm)))
             i = found.interval
             numbers = {k: getattr(i, k) if i else None for k in ("estimate", "low", "high", "n", "p", "method")}
             if rule.kind == "within":
@@ -244,6 +280,36 @@ def table(claims: Mapping[str, Claim], verdicts: Mapping[tuple[str, str], Verdic
     frame["p"] = frame["p"].astype(float)
     frame["p_holm"] = frame.groupby("arm")["p"].transform(lambda p: holm(p.to_numpy()))
     return frame
+
+
+def intervals(register: Mapping[str, Claim], measured: Mapping[tuple[str, str], Measured]) -> pd.DataFrame:
+    """Every interval behind the verdicts, one row a claim, arm and choice ("" where there is none). As for `table`."""
+    _check(register, measured)
+    rows = [
+        {"claim": name, "arm": arm, "choice": choice} | asdict(interval)
+        for name, claim in register.items()
+        for arm in claim.rules
+        for choice, interval in _named(measured.get((name, arm), {})).items()
+    ]
+    return pd.DataFrame(rows, columns=["claim", "arm", "choice", *(field.name for field in fields(Interval))])
+
+
+def counts(judged: pd.DataFrame, register: Mapping[str, Claim]) -> dict[str, int]:
+    """How many of the headline claims have which verdict, by arm, for the prose; `judged` is the table of `table`.
+
+    ARM_holds, ARM_not, ARM_open (inconclusive) count the statements; ARM_asked counts the questions, two-sided
+    rules, and ARM_answered those with an answer.
+    """
+    found = {}
+    for arm in ARMS:
+        rules = [(register[row.claim].rules[arm].kind, row.verdict) for row in judged.itertuples()
+                 if row.arm == arm and register[row.claim].headline]  # fmt: skip
+        stated = [verdict for kind, verdict in rules if kind != "two-sided"]
+        asked = [verdict for kind, verdict in rules if kind == "two-sided"]
+        for short, verdict in {"holds": "holds", "not": "does not hold", "open": "inconclusive"}.items():
+            found[f"{arm}_{short}"] = stated.count(verdict)
+        found |= {f"{arm}_asked": len(asked), f"{arm}_answered": sum(asked.count(v) for v in ("positive", "negative", "none"))}
+    return found
 
 
 def spell(row) -> str:

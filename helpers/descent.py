@@ -143,13 +143,18 @@ def descend(
 
 def steps_per_epoch(spec: Spec, images: data.Dataset) -> int:
     """Batches of one size in an epoch; the last few images of its order sit out."""
-    return max(max(round(spec.fraction * len(images.train_images)), 2) // spec.batch, 1)
+    return max(_used(spec, images) // spec.batch, 1)
+
+
+def _used(spec: Spec, images: data.Dataset) -> int:
+    """How many of the training images are used."""
+    return max(round(spec.fraction * len(images.train_images)), 2)
 
 
 def training_set(spec: Spec, images: data.Dataset) -> tuple[Tensor, Int64[Tensor, "n"]]:
     """The fraction of the training images that is used, and its labels, some of them wrong if so specified."""
     n, device = len(images.train_images), images.train_images.device
-    chosen = torch.randperm(n, generator=data.stream(spec.seed, "fraction"))[: max(round(spec.fraction * n), 2)]
+    chosen = torch.randperm(n, generator=data.stream(spec.seed, "fraction"))[: _used(spec, images)]
     chosen = (chosen if spec.fraction < 1 else torch.arange(n)).to(device)
     labels, noise = images.train_labels[chosen], data.stream(spec.seed, "label noise")
     wrong = torch.randperm(len(labels), generator=noise)[: round(spec.label_noise * len(labels))].to(device)

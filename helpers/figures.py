@@ -1,6 +1,7 @@
 """The house style of plots: one visual language, colours that survive colour-blindness, intervals as bands."""
 
 import io
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from helpers import claims
+from helpers import claims, records
 
 _BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _PINK, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind")
 # One colour each in all chapters.
@@ -98,6 +99,19 @@ def show_table(table: pd.DataFrame, caption: str) -> None:
     show("\n".join([f"```{{table}} {caption}", *rows, "```"]))
 
 
+def show_intervals(intervals: pd.DataFrame) -> None:
+    """The table of `claims.intervals`."""
+    estimates = [claims.spell(row) for row in intervals.itertuples()]
+    show_table(intervals[["claim", "arm", "choice"]].assign(estimate=estimates), "Estimates with 95% intervals by claim, arm and choice")
+
+
+def show_recorded(chapter: str, register: Mapping[str, claims.Claim]) -> None:
+    """The verdicts of a chapter's recorded paper-scale run, or that there is none."""
+    record = records.load(chapter, "claims")
+    table = [claims.markdown(record.table, register)] if record is not None and len(record.table) else []
+    show("### At the scale of the paper", records.badge(record), *table)
+
+
 def glue(name: str, value) -> None:
     """Keep a value or figure for the prose, where {glue:text} or {glue:figure} puts it.
 
@@ -109,6 +123,13 @@ def glue(name: str, value) -> None:
     publish_display_data(kept, {"scrapbook": {"name": name, "mime_prefix": prefix}} | metadata)
     if isinstance(value, Figure):
         plt.close(value)
+
+
+def glue_verdicts(run, judged: pd.DataFrame, register: Mapping[str, claims.Claim]) -> None:
+    """Keep for the prose the badge of a run and the `claims.counts` of its verdicts."""
+    glue("badge", Markdown(records.badge(run)))
+    for name, count in claims.counts(judged, register).items():
+        glue(name, count)
 
 
 def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line) -> None:

@@ -281,20 +281,22 @@ def dtw(cross: Float[Tensor, "*batch a b"]) -> Float[Tensor, "*batch"]:
     return cost[..., -1] / pairs[..., -1]
 
 
-def parallel(metric: Any, first: Float[Tensor, "k ..."], second: Float[Tensor, "k ..."]) -> Float[Tensor, "hops"]:
-    """Whether two paths go in parallel: the cosine between each step of `second` and that of `first`, transported to it.
+def parallel(
+    metric: Any, first: Float[Tensor, "a ..."], second: Float[Tensor, "b ..."]
+) -> Float[Tensor, "a_hops b_hops"]:
+    """Whether two paths go in parallel: the cosine of each step of `first`, transported, with each step of `second`.
 
-    Equally many points, matched in order; step i of `first` is carried along the geodesic from first[i] to second[i], by
-    the metric's `log`, `transport` and `inner`. 1 is the same direction, NaN a step of length zero. The shape metrics
-    transport only approximately (see there): prefer Angular CKA.
+    Step i of `first` is carried along the geodesic from first[i] to second[j], and compared there with step j of
+    `second`, by the metric's `log`, `transport` and `inner`; matched steps stand on the diagonal. 1 is the same
+    direction, NaN a step of length zero. The shape metrics transport only approximately (see there): prefer Angular CKA.
 
     Raises:
-        ValueError: shapes that differ, fewer than two points, NaN.
+        ValueError: points of different shapes, fewer than two points, NaN.
     """
     first, second = _path("first", first), _path("second", second)
-    if first.shape != second.shape:
-        raise ValueError(f"second: shape {tuple(second.shape)}, expected that of first, {tuple(first.shape)}")
-    here, own = second[:-1], metric.log(second[:-1], second[1:])
-    carried = metric.transport(metric.log(first[:-1], first[1:]), first[:-1], here)
+    if first.shape[1:] != second.shape[1:]:
+        raise ValueError(f"second: points of shape {tuple(second.shape[1:])}, expected that of first, {tuple(first.shape[1:])}")
+    here, own = second[None, :-1], metric.log(second[:-1], second[1:])[None]
+    carried = metric.transport(metric.log(first[:-1], first[1:])[:, None], first[:-1, None], here)
     long = (metric.inner(here, v, v).clamp(min=0).sqrt() for v in (own, carried))
     return _ratio(_ratio(metric.inner(here, carried, own), next(long)), next(long)).clamp(-1, 1)

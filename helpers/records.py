@@ -98,6 +98,14 @@ def load(chapter: str, name: str, profile="paper") -> Record | None:
     return Record(chapter, name, profile, table, given, origin, "current" if current else "stale", path)
 
 
+def beside(run, name: str, live: pd.DataFrame) -> list[tuple[str, pd.DataFrame, dict]]:
+    """A table of this run and, where there is one, that of the recorded paper-scale run: (title, table, parameters)."""
+    found, record = [("this run", live, run.parameters)], load(run.chapter, name)
+    if record is not None and len(record.table):
+        found.append((f"recorded, {record.provenance['device']}", record.table, record.parameters))
+    return found
+
+
 def location(chapter: str, profile: str) -> Path:
     """The folder of a chapter's records: committed for the paper profile, beside the run for the others."""
     if profile == "paper":

@@ -13,6 +13,8 @@ import os
 import platform
 import threading
 import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -59,15 +61,22 @@ def digest(*parts) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def write(path: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all, creating its folder."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name of this process to write to, renamed to `path` at the end; after a failure nothing of it is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all, creating its folder."""
+    with whole(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
@@ -77,6 +86,7 @@ def syntax(text: str) -> ast.Module:
         return ast.parse(text)
 
 
+@cache
 def code(text: str) -> str:
     """Python source without comments, docstrings and blank lines; other text as it is."""
     try:
@@ -116,12 +126,13 @@ def helpers_used(texts, without: frozenset[str] = frozenset()) -> dict[str, str]
     return dict(sorted(found.items()))
 
 
-def _imports(text: str) -> list[str]:
+@cache
+def _imports(text: str) -> tuple[str, ...]:
     """Names of `helpers` modules that a source imports, anywhere in it."""
     try:
         tree = syntax(text)
     except SyntaxError:
-        return []
+        return ()
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -132,7 +143,7 @@ def _imports(text: str) -> list[str]:
                 names += [alias.name for alias in node.names]
             elif module.startswith("helpers."):
                 names.append(module.split(".")[1])
-    return names
+    return tuple(names)
 
 
 def cells(chapter: str, without: tuple[str, ...] = ()) -> dict[str, str]:

@@ -10,6 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from helpers import sources
+
 
 def cache() -> Path:
     """Where data and trained networks are kept: LAYERS_CACHE, or the user's cache folder."""
@@ -17,12 +19,10 @@ def cache() -> Path:
 
 
 def keep(path: Path, tensors: dict[str, Tensor], **notes: str) -> None:
-    """Write a safetensors file whole or not at all: under a name of this process first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a safetensors file whole or not at all, creating its folder."""
     tensors = {name: tensors[name].cpu().contiguous() for name in sorted(tensors)}
-    save_file(tensors, temporary, metadata={**notes, "checksum": checksum(*tensors.values())})
-    os.replace(temporary, path)
+    with sources.whole(path) as unfinished:
+        save_file(tensors, unfinished, metadata={**notes, "checksum": checksum(*tensors.values())})
 
 
 def kept(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:

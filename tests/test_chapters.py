@@ -1,12 +1,13 @@
-"""Every chapter, run at the smoke profile by the real runner, twice, each time from nothing: the same bytes."""
+"""Every chapter, run at the smoke profile by the real runner, twice, each time from nothing: the same bytes.
+
+Once one after the other, and once two side by side, as the site is built.
+"""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -19,21 +20,18 @@ CHAPTERS = sources.chapters()
 STUDIES = sorted({claim.chapter for claim in claims.load().values()})
 
 
-def run_from_nothing(folder):
-    """A copy of the book in which every chapter has run, with a cache that was empty before."""
-    root, cache = folder / "book-copy", folder / "cache"
-    shutil.copytree(HERE / "book", root / "book", ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    changes = {"LAYERS_ROOT": str(root), "LAYERS_CACHE": str(cache), "PYTHONPATH": str(HERE)}
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, copy_of_the_book, site_copy):
+    """Two copies of the book in which every chapter has run, each with a cache that was empty before."""
+    alone = copy_of_the_book(tmp_path_factory.mktemp("alone"))
     for chapter in CHAPTERS:
         call = [sys.executable, "-m", "helpers", "run", chapter, "--profile", "smoke"]
-        done = subprocess.run(call, env=os.environ | changes, cwd=root, capture_output=True, text=True)
+        done = subprocess.run(call, env=os.environ | alone.changes, cwd=alone.root, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    return SimpleNamespace(root=root, changes=changes)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return [run_from_nothing(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
+    with pytest.MonkeyPatch.context() as patch:
+        entered(site_copy, patch)
+        site.run_all("smoke")
+    return [alone, site_copy]
 
 
 @pytest.fixture

@@ -414,8 +414,7 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
         ("X3", "faithful"): Interval(0.1, -0.2, 0.4, 5, 0.4, "t over seeds"),
         ("X3", "corrected"): Interval(0.2, math.nan, math.nan, 24, math.nan, "bootstrap over networks"),
     }
-    verdicts = {key: judge(register[key[0]].rules[key[1]], interval) for key, interval in measured.items()}
-    table = claims.table(register, verdicts).set_index(["claim", "arm"])
+    table = claims.table(register, measured).set_index(["claim", "arm"])
     assert list(table.index) == [(name, arm) for name, claim in register.items() for arm in claim.rules]
     assert list(table["verdict"]) == ["holds", "does not hold", "by construction", "not judged", "inconclusive"]
     # Holm runs over the rows of an arm that have a p-value; the one of a claim within bounds would answer another question.
@@ -446,6 +445,48 @@ def test_the_p_value_of_a_bootstrap_is_that_of_the_bound():
     mean = lambda v, axis=-1: v.mean(axis)
     assert claims.bootstrap_interval(mean, x, **given).p == pytest.approx(1 / 1000)
     assert claims.bootstrap_interval(mean, x, **given, null=float(x.mean())).p > 0.5
+
+
+@pytest.mark.parametrize("key", [("X4", "faithful"), ("X2", "corrected")])
+@pytest.mark.parametrize("make", [claims.table, claims.intervals])
+def test_what_has_no_rule_is_not_measured(register, make, key):
+    with pytest.raises(ValueError, match=f"measured: \\('{key[0]}', '{key[1]}'\\), expected a claim of X1, X2, X3"):
+        make(register, {key: seeds(0.1, 0.9)})
+
+
+def test_every_interval_has_a_row_in_the_order_of_the_rules(register):
+    one, two, three = seeds(0.1, 0.9), seeds(0.2, 0.8, n=3), seeds(-0.1, 0.1)
+    found = claims.intervals(register, {("X3", "faithful"): {"b": two, "a": one}, ("X1", "corrected"): {}, ("X1", "faithful"): three})
+    assert list(zip(found["claim"], found["arm"], found["choice"])) == [
+        ("X1", "faithful", ""), ("X3", "faithful", "b"), ("X3", "faithful", "a")
+    ]  # fmt: skip
+    assert [Interval(*row) for row in found.iloc[:, 3:].itertuples(index=False)] == [three, two, one]
+    assert list(claims.intervals(register, {}).columns) == list(found.columns) and not len(claims.intervals(register, {}))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "stated", "answered"),
+    [(0.4, 0.6, "holds", 1), (-0.6, -0.4, "not", 1), (-0.5, 0.5, "open", 0), (-0.05, 0.05, "not", 1), (math.nan, math.nan, None, 0)],
+)
+def test_headline_claims_are_counted_by_verdict(tmp_path, low, high, stated, answered):
+    question = {"faithful": {"kind": "two-sided", "quantity": "x", "margin": 0.1}}
+    entries = [ENTRY | {"id": name, "source": source, "arms": arms}
+               for name, source, arms in (("X1", "abstract", ENTRY["arms"]), ("X2", "own", ENTRY["arms"]), ("X3", "code", question))]  # fmt: skip
+    register = claims.load(written(tmp_path, *entries))
+    judged = claims.table(register, {(name, "faithful"): seeds(low, high) for name in register})
+    expected = dict.fromkeys([f"{arm}_{what}" for arm in claims.ARMS for what in ("holds", "not", "open", "asked", "answered")], 0)
+    expected |= {"faithful_asked": 1, "faithful_answered": answered} | ({f"faithful_{stated}": 1} if stated else {})
+    assert claims.counts(judged, register) == expected
+
+
+def test_a_chapter_has_its_claims():
+    assert list(claims.register("paths"))[0] == "L1" and {claim.chapter for claim in claims.register("paths").values()} == {"paths"}
+    with pytest.raises(ValueError, match="chapter: 'path', expected one with claims in claims.yml"):
+        claims.register("path")
+
+
+def test_over_seeds_is_the_interval_of_each_seeds_value():
+    assert claims.over_seeds([3, 5, 8], lambda seed: seed / 2, null=30.0) == t_interval([1.5, 2.5, 4.0], 30.0)
 
 
 def test_a_table_of_nothing_measured(register):

@@ -10,11 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
+from test_book import tiny
 
-from helpers import figures, training
+from helpers import book, claims, figures, records, sources, training
 from helpers.claims import t_interval
 from helpers.models import build
 
@@ -183,6 +185,45 @@ def test_text_and_tables_reach_the_page_as_markdown():
     assert shown.data["text/markdown"].splitlines() == [
         "```{table} A caption", "| a | b |", "| --- | --- |", "| x | 1 |", "| y | 2 |", "```",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """A run of the chapter `tiny`, the register of one claim, and its table."""
+    monkeypatch.setenv("LAYERS_ROOT", str(tmp_path))
+    tiny(tmp_path)
+    run = book.Run("tiny", "laptop", {"seeds": [0]}, torch.device("cpu"), tmp_path / "run", sources.measuring("tiny"), 1)
+    rule = claims.Rule("greater", "an effect", margin=0.3)
+    register = {"X1": claims.Claim("X1", "tiny", "It grows.", "abstract", "nothing", "a against b", {"faithful": rule})}
+    return run, register, {("X1", "faithful"): t_interval([1.0, 2.0, 3.0])}
+
+
+def test_the_badge_and_the_counts_are_glued(judged):
+    run, register, measured = judged
+    table = claims.table(register, measured)
+    found = {each.metadata["scrapbook"]["name"]: each.data for each in published(figures.glue_verdicts, run, table, register)}
+    prefix = "application/papermill.record/"
+    assert found.pop("badge")[f"{prefix}text/markdown"] == records.badge(run)
+    assert {name: int(data[f"{prefix}text/plain"]) for name, data in found.items()} == claims.counts(table, register)
+
+
+def test_intervals_are_spelled_in_a_table(judged):
+    _, register, measured = judged
+    (shown,) = published(figures.show_intervals, claims.intervals(register, measured))
+    assert shown.data["text/markdown"].splitlines()[1:] == [
+        "| claim | arm | choice | estimate |", "| --- | --- | --- | --- |",
+        f"| X1 | faithful |  | {claims.spell(measured['X1', 'faithful'])} |", "```",
+    ]  # fmt: skip
+
+
+def test_recorded_verdicts_are_shown_where_there_are_any(judged):
+    run, register, measured = judged
+    (shown,) = published(figures.show_recorded, "tiny", register)
+    assert shown.data["text/markdown"].endswith("**Not recorded** at this scale yet.")
+    records.save(run, "claims", claims.table(register, measured))
+    records.publish("tiny", run.folder / "records")
+    (shown,) = published(figures.show_recorded, "tiny", register)
+    assert "**Recorded**" in shown.data["text/markdown"] and "| **X1** It grows. | faithful |" in shown.data["text/markdown"]
 
 
 def test_what_is_glued_is_kept_under_its_name():

@@ -472,7 +472,7 @@ def test_tables_without_pairs_are_refused(distance):
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 def test_a_path_is_parallel_to_itself(metric):
     points, _ = embedded(metric)
-    assert parallel(metric, points, points).tolist() == pytest.approx([1] * 4)
+    assert parallel(metric, points, points).diagonal().tolist() == pytest.approx([1] * 4)
 
 
 def test_a_turned_copy_goes_in_the_same_direction():
@@ -486,25 +486,36 @@ def test_a_turned_copy_goes_in_the_same_direction():
     assert torch.allclose(rotation @ p, q)
     first = torch.stack([p, step])
     for metric in (CKA, Sphere()):
-        assert float(parallel(metric, first, first @ rotation.T)[0]) == pytest.approx(1)
+        assert float(parallel(metric, first, first @ rotation.T)) == pytest.approx(1)
         back = torch.stack([q, metric.exp(q, -metric.log(q, rotation @ step))])
-        assert float(parallel(metric, first, back)[0]) == pytest.approx(-1)
+        assert float(parallel(metric, first, back)) == pytest.approx(-1)
 
 
 def test_cosines_between_steps_are_those_of_the_slow_formula():
-    first, second = unit(gauss(6, 5, seed=1)), unit(gauss(6, 5, seed=2))
-    slow = Sphere()
-    for k, cosine in enumerate(parallel(CKA, first, second)):
-        u = slow.transport(slow.log(first[k], first[k + 1]), first[k], second[k])
-        v = slow.log(second[k], second[k + 1])
-        assert float(cosine) == pytest.approx(float(u @ v / u.norm() / v.norm()))
+    first, second = unit(gauss(6, 5, seed=1)), unit(gauss(4, 5, seed=2))
+    slow, found = Sphere(), parallel(CKA, first, second)
+    assert found.shape == (5, 3)
+    for i, j in itertools.product(range(5), range(3)):
+        u = slow.transport(slow.log(first[i], first[i + 1]), first[i], second[j])
+        v = slow.log(second[j], second[j + 1])
+        assert float(found[i, j]) == pytest.approx(float(u @ v / u.norm() / v.norm()))
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=repr)
+def test_every_step_against_every_step_is_one_pair_at_a_time(metric):
+    points, _ = embedded(metric)
+    other = points[[3, 1, 4, 0, 2]]
+    together = parallel(metric, points, other)
+    for i, j in itertools.product(range(4), repeat=2):
+        one = parallel(metric, points[i : i + 2], other[j : j + 2])
+        assert float(together[i, j]) == pytest.approx(float(one), abs=1e-9)
 
 
 def test_in_flat_space_parallel_is_parallel():
     metric, points = Stress(), gauss(5, 7)
-    assert parallel(metric, points, 3 * points + gauss(7, seed=1)).tolist() == pytest.approx([1] * 4)
-    assert parallel(metric, points, -points).tolist() == pytest.approx([-1] * 4)
-    cosine = torch.nn.functional.cosine_similarity(points.diff(dim=0), points.flip(0).diff(dim=0))
+    assert parallel(metric, points, 3 * points + gauss(7, seed=1)).diagonal().tolist() == pytest.approx([1] * 4)
+    assert parallel(metric, points, -points).diagonal().tolist() == pytest.approx([-1] * 4)
+    cosine = torch.nn.functional.cosine_similarity(points.diff(dim=0)[:, None], points.flip(0).diff(dim=0)[None], dim=-1)
     assert torch.allclose(parallel(metric, points, points.flip(0)), cosine)
 
 
@@ -513,7 +524,7 @@ def test_a_step_of_length_zero_is_parallel_to_none(metric):
     points, _ = embedded(metric)
     still = points[[0, 1, 1, 3, 4]]
     for first, second in ((points, still), (still, points)):
-        assert parallel(metric, first, second).isnan().tolist() == [False, True, False, False]
+        assert parallel(metric, first, second).diagonal().isnan().tolist() == [False, True, False, False]
 
 
 # Bad input
@@ -535,7 +546,7 @@ def test_a_path_that_cannot_be_measured_is_refused(points, target, message):
         inspect.unwrap(measure)(CKA, points, target)
 
 
-def test_paths_of_different_lengths_are_not_compared_step_by_step():
+def test_points_of_different_images_are_not_compared():
     points, _ = embedded(CKA)
-    with pytest.raises(ValueError, match=r"second: shape \(4, 66\), expected that of first, \(5, 66\)"):
-        inspect.unwrap(parallel)(CKA, points, points[:4])
+    with pytest.raises(ValueError, match=r"second: points of shape \(65,\), expected that of first, \(66,\)"):
+        inspect.unwrap(parallel)(CKA, points, points[:, :65])

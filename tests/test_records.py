@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_book import MEASURE, tiny
 
-from helpers import book, curvature, parameters, records, sources
+from helpers import book, curvature, parameters, records, sources, store
 
 
 @pytest.fixture
@@ -85,6 +85,15 @@ def test_a_damaged_record_says_so(run, content):
     assert "unreadable" in records.badge(found)
 
 
+def test_a_table_stands_beside_the_recorded_one(run):
+    live, recorded = pd.DataFrame({"x": [1]}), pd.DataFrame({"x": [2]})
+    assert records.beside(run, "bends", live) == [("this run", live, run.parameters)]
+    records.save(run, "bends", recorded)
+    records.publish("tiny", run.folder / "records")
+    (_, this, _), (title, table, given) = records.beside(run, "bends", live)
+    assert this is live and table.equals(recorded) and title == "recorded, CPU" and given == run.parameters
+
+
 def test_badges(run):
     assert records.badge(run) == "**Live** · laptop profile · CPU"
     assert records.badge(None).startswith("**Not recorded**")
@@ -142,4 +151,6 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("no room")))
     with pytest.raises(OSError, match="no room"):
         sources.write(path, "new")
+    with pytest.raises(OSError, match="no room"):
+        store.keep(path, {"a": torch.zeros(3)})
     assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.json"]

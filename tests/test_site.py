@@ -15,7 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
-from helpers import claims, sources
+from helpers import book, claims, sources
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sources.chapters()
@@ -27,22 +27,20 @@ HASH = re.compile(r"[0-9a-f]{16,}")
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
+def site(shared, site_copy):
     """The folder of the site, built once at the smoke profile whatever the number of test processes.
 
     `LAYERS_SITE` names a site that is already built, to look at that one instead.
     """
     if "LAYERS_SITE" in os.environ:
         return Path(os.environ["LAYERS_SITE"])
-    from helpers import book
-
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
     with FileLock(shared / "site.lock"):
         note = shared / "site.txt"
         if not note.exists():
             with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("LAYERS_CACHE", str(shared / "cache"))
+                for name, value in site_copy.changes.items():
+                    patch.setenv(name, value)
+                patch.setenv("LAYERS_REPOSITORY", "https://github.com/owner/name")  # pages with every button
                 note.write_text(str(book.build("smoke")))
     return Path(note.read_text())
 
@@ -156,7 +154,7 @@ def test_figures_are_numbered_and_captioned(pages, study):
 
 
 def test_nothing_names_this_machine(site):
-    private = [str(ROOT), str(Path.home()) + "/", os.environ.get("TMPDIR", "/tmp").rstrip("/") + "/"]
+    private = [str(ROOT), str(site), str(Path.home()) + "/", os.environ.get("TMPDIR", "/tmp").rstrip("/") + "/"]
     private = [path for path in private if len(path) > 2]
     texts = [p for p in site.rglob("*") if p.suffix in {".html", ".ipynb", ".md", ".json", ".csv", ".txt", ".yml"} or p.name == "searchindex.js"]
     found = [
@@ -226,6 +224,17 @@ UNFOLD = """() => {
 }"""
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 FIND = """async () => {
+  // Contrast follows from how letters look and from the grounds they stand on: of thousands alike five are measured.
+  const contrast = axe._audit.getRule("color-contrast"), readable = contrast.matches, grounds = new Map([[null, ""]]), seen = {};
+  const ground = e => {
+    if (!grounds.has(e)) {
+      const s = getComputedStyle(e), own = [s.backgroundColor, s.backgroundImage, s.opacity, s.filter, s.mixBlendMode].join(" ");
+      grounds.set(e, ground(e.parentElement) + (own === "rgba(0, 0, 0, 0) none 1 none normal" ? "" : `|${own}`));
+    }
+    return grounds.get(e);
+  };
+  const look = (e, s = getComputedStyle(e)) => [s.color, s.fontSize, s.fontWeight, s.textShadow, ground(e)].join();
+  contrast.matches = (e, ...more) => readable.call(contrast, e, ...more) && (seen[look(e)] = (seen[look(e)] ?? 0) + 1) <= 5;
   const found = await axe.run(document, { resultTypes: ["violations"], preload: false });
   return found.violations.filter(v => ["serious", "critical"].includes(v.impact))
     .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} ${n.html.slice(0, 120)} ${n.any.map(a => a.message).join("; ")}`));
@@ -251,6 +260,19 @@ def visit(context, url):
     wrong += page.evaluate(FIND)
     page.close()
     return wrong
+
+
+def test_one_pale_word_among_thousands_is_found(browser):
+    words = [f"<span>{'word ' * 3}</span>"] * 40
+    words[20] = "<span style='color: #bbb'>pale</span>"
+    words[30] = "<b style='background: #222'>dark on dark</b>"
+    page = browser.new_page()
+    page.set_content(f"<html lang='en'><title>T</title><main><h1>T</h1><p>{' '.join(words)}</p></main></html>")
+    page.add_script_tag(content=AXE)
+    findings = page.evaluate(FIND)
+    page.close()
+    assert [finding.split(":")[0] for finding in findings] == ["color-contrast"] * 2
+    assert "pale" in findings[0] and "dark on dark" in findings[1]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
