@@ -149,7 +149,8 @@ def key(chapter: str, profile: str = "laptop", changes: dict | None = None) -> s
     if "claims" in used:
         read.append(sources.root() / "book" / "claims.yml")
     contents = [[path.name, path.read_text(encoding="utf-8")] for path in sorted(set(read)) if path.exists()]
-    given = {name: [value, *map(_state, value if isinstance(value, list) else [value])] for name, value in values.items()}
+    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    given = {name: [value, *map(_state, lists[name])] for name, value in values.items()}
     threads = os.environ.get("LAYERS_THREADS", "1")
     return sources.digest(list(code.items()), table(chapter), given, used, sources.versions(), contents, threads)
 

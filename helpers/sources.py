@@ -26,7 +26,9 @@ import nbformat
 PACKAGE = Path(__file__).parent
 _PARSER = threading.Lock()
 # These run, keep, judge and draw but measure nothing: a change in them does not make a record stale.
-HOUSEKEEPING = frozenset({"book", "claims", "execute", "figures", "parameters", "records", "site", "sources"})
+HOUSEKEEPING = frozenset(
+    {"book", "claims", "execute", "figures", "intervals", "parameters", "records", "site", "sources"}
+)
 NUMERICAL = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 
 

@@ -28,9 +28,9 @@ UNSEEN = re.compile(r"Identity|Flatten|Unflatten|\w*Drop\w*")  # in evaluation t
 
 
 class Call(NamedTuple):
-    """One call of a module: PATH, or PATH#2, ... where it is called again; `passed` counts the leaves called by its end.
+    """One call of a module: PATH, or PATH#2, ... where it is called again.
 
-    `tensor`: it gave one tensor of numbers, with a row an image.
+    `passed` counts the leaves called by its end; `tensor`: it gave one tensor of numbers, with a row an image.
     """
 
     point: str

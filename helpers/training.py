@@ -174,7 +174,7 @@ def _train(spec: Spec, images: data.Dataset, device: torch.device, paths: dict[i
     """Train the network and keep it as it is after each of the steps."""
     start, model = time.perf_counter(), _build(spec, images)
     if custom.is_one(spec.model) and (found := _logits(model, images)) < len(images.classes):
-        raise ValueError(f"model={spec.model!r}: it gives {found} logits; {images.title} has {len(images.classes)} classes")
+        raise ValueError(f"model={spec.model!r}: {found} logits; {images.title} has {len(images.classes)} classes")
 
     def keep(step: int, history: descent.History, accuracy: dict[str, float]) -> None:
         notes = {"spec": asdict(spec), "history": history, "accuracy": accuracy}
