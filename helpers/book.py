@@ -149,18 +149,20 @@ def key(chapter: str, profile: str = "laptop", changes: dict | None = None) -> s
     if "claims" in used:
         read.append(sources.root() / "book" / "claims.yml")
     contents = [[path.name, path.read_text(encoding="utf-8")] for path in sorted(set(read)) if path.exists()]
-    given = {name: [value, _state(value)] for name, value in values.items()}
+    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    given = {name: [value, *map(_state, lists[name])] for name, value in values.items()}
     threads = os.environ.get("LAYERS_THREADS", "1")
     return sources.digest(list(code.items()), table(chapter), given, used, sources.versions(), contents, threads)
 
 
 def _state(value) -> list:
-    """Names, sizes and times of the files that a parameter points at (`folder:PATH`, or a file of weights)."""
-    path = Path(value.removeprefix("folder:")) if isinstance(value, str) and value else None
-    if path is None or not path.exists():
+    """What a parameter points at: the code of a reader's network; names, sizes and times of files (`folder:PATH`)."""
+    if not isinstance(value, str) or not value:
         return []
+    path = Path(value.removeprefix("folder:"))
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
+    found = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
+    return [*found, *sources.reader(value).items()]
 
 
 def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:
@@ -207,12 +209,14 @@ def _environment(profile: str, folder: Path) -> dict[str, str]:
     spec = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Python 3"}
     sources.write(folder / "jupyter" / "kernels" / "python3" / "kernel.json", json.dumps(spec | {"language": "python"}))
     found = {name: os.environ.get(name) for name in ("JUPYTER_PATH", "PYTHONPATH")}
+    # The notebook runs in the book's folder: a reader's module is looked for where the command was given, too.
+    places = [str(sources.PACKAGE.parent), found["PYTHONPATH"], os.getcwd()]
     return os.environ | {
         **{f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")},
         "PYTHONHASHSEED": "0",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(folder / "jupyter"), found["JUPYTER_PATH"]])),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(sources.PACKAGE.parent), found["PYTHONPATH"]])),
+        "PYTHONPATH": os.pathsep.join(filter(None, places)),
         "LAYERS_PROFILE": profile,
         "LAYERS_RUN": str(folder),
     }

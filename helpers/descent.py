@@ -4,6 +4,7 @@ SGD with momentum or Adam, the learning rate rising over the first twentieth of 
 in bfloat16 and channels-last on CUDA, in float32 elsewhere. What is kept of it is the business of `training`.
 """
 
+import itertools
 import math
 import sys
 import time
@@ -250,7 +251,10 @@ def mixing(spec: Spec, model: nn.Module, steps: int) -> Callable[[Tensor, Tensor
         if place == "input":
             logits = model(mix(x))
         else:
-            hook = model.get_submodule(place).register_forward_hook(lambda module, inputs, output: mix(output))
+            (path, _, which), calls = place.partition("#"), itertools.count(1)  # a module may be called more than once
+            hook = model.get_submodule(path).register_forward_hook(
+                lambda module, inputs, output: mix(output) if next(calls) == int(which or 1) else None
+            )
             logits = model(x)
             hook.remove()
         loss = share * F.cross_entropy(logits, y) + (1 - share) * F.cross_entropy(logits, y[order])

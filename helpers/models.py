@@ -1,7 +1,8 @@
 """Networks by name, and the ordered points along their depth.
 
 A name is FAMILY and DEPTH, then optionally a width and GELU in place of ReLU: `resnet14`, `vgg8-w32`, `mlp4-gelu`; or
-one of torchvision's, `torchvision:resnet50` (see `pretrained`).
+one of torchvision's, `torchvision:resnet50` (see `pretrained`); or PACKAGE.MODULE:FUNCTION for the reader's own,
+`mynets:tiny` (see `custom`).
 
 - `resnet8`, `resnet14`, `resnet20`, ... (6n + 2): the CIFAR form of He et al. (2016): three stages of width 16, 32,
   64 and shortcuts without parameters (every second pixel, new channels zero). `plain8`, ...: without shortcuts.
@@ -11,7 +12,7 @@ one of torchvision's, `torchvision:resnet50` (see `pretrained`).
 - `cnn4`: four 3 x 3 convolutions from width 16 with biases and without batch norm, average pooling, a linear layer.
 - `mlp1`, `mlp2`, ...: that many hidden layers of width 128.
 
-Each network has `depths`: its points in order, with the number of weight layers passed, counted as Ansuini et al.
+Each of ours has `depths`: its points in order, with the number of weight layers passed, counted as Ansuini et al.
 (2019) and Kaufman & Azencot (2023) do: a block adds its convolutions, the one in the shortcut included; average
 pooling and the linear layer add one each; in a VGG the linear layer has the number of convolutions plus two.
 """
@@ -27,7 +28,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from helpers import pretrained
+from helpers import custom, pretrained, steps
 from helpers.data import stream
 from helpers.pretrained import normalisation as normalisation
 
@@ -66,21 +67,24 @@ def parse(name: str) -> Name:
 
 
 def check(name: str) -> None:
-    """ValueError with the nearest names if there is no such network, of our own or of torchvision's."""
-    pretrained.check(name) if name.startswith(pretrained.PREFIX) else parse(name)
+    """ValueError with the nearest names if there is no such network, of our own, of torchvision's or the reader's."""
+    if custom.is_one(name):
+        custom.check(name)
+    else:
+        pretrained.check(name) if name.startswith(pretrained.PREFIX) else parse(name)
 
 
 def build(name: str, *, classes: int, channels: int = 1, size: int = 8, seed: int = 0) -> nn.Module:
-    """A network with torch's default initialisation (torchvision's its own), from its own random stream, in training mode.
+    """A network with torch's default initialisation (others have theirs), from its own random stream, in training mode.
 
     It maps (n, channels, size, size) to (n, classes), and remembers its `name`. Raises ValueError for a name that
-    `check` refuses, and for images that a network of torchvision cannot take.
+    `check` refuses, for images that a network of torchvision cannot take, and what `custom.build` does.
     """
     check(name)
     with torch.random.fork_rng(devices=[]):  # torch initialises from its global generator, which is left as it was
         torch.default_generator.manual_seed(stream(seed, "initialisation").initial_seed())
-        make = pretrained.build if name.startswith(pretrained.PREFIX) else _own
-        model = make(name, classes, channels, size)
+        ours = pretrained.build if name.startswith(pretrained.PREFIX) else _own
+        model = (custom.build if custom.is_one(name) else ours)(name, classes, channels, size)
     model.name = name
     return model
 
@@ -103,15 +107,16 @@ def _own(name: str, classes: int, channels: int, size: int) -> nn.Module:
 def points(model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> dict[str, float]:
     """The points of a network in order, `input` first, with their relative depth in [0, 1].
 
-    Networks of this module know their points; others are run on one of the images to find them (`pretrained.points`),
-    and it is a ValueError if there is none.
+    A network with a dictionary `depths`, as those that `build` makes of our own and of the reader's, knows its points;
+    others are run on two of the images to find them (`steps.depths`), and it is a ValueError if there is none.
     """
-    if not hasattr(model, "depths"):
+    depths = getattr(model, "depths", None)
+    if not isinstance(depths, dict):
         if images is None:
             raise ValueError(f"images=None: expected images to find the points of a {type(model).__name__} with")
-        return pretrained.points(model, images)
-    total = max(model.depths.values())
-    return {point: depth / total for point, depth in model.depths.items()}
+        depths = steps.depths(model, images)
+    total = max(depths.values())
+    return {point: depth / total for point, depth in depths.items()}
 
 
 def load_weights(model: nn.Module, weights: str) -> nn.Module:

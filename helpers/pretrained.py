@@ -14,26 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-
-from helpers import layers
 
 PREFIX = "torchvision:"
 SUFFIXES = (".safetensors", ".pth", ".pt")
 EXPECTED = "expected train, none, a file (.safetensors, .pth)"
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and std of almost all of torchvision's weights
-# Points of each class: what stands in the residual stream, after the activation or the pool, and the head.
-_STAGES = r"features\.[0246]|features\.[1357]\.\d+"
-POINTS = {
-    "ResNet": r"relu|maxpool|layer\d\.\d+|avgpool|fc",
-    "ConvNeXt": rf"{_STAGES}|avgpool|classifier",
-    "SwinTransformer": rf"{_STAGES}|norm|avgpool|head",
-    "VisionTransformer": r"conv_proj|encoder\.layers\.\w+|encoder\.ln|heads",
-}
-OTHER = r"(features|layers|blocks|trunk_output)\.\w+|(?!(features|layers|blocks|trunk_output)$)[^.]+"
 
 
 @lru_cache(maxsize=1)
@@ -71,34 +59,6 @@ def build(name: str, classes: int, channels: int, size: int) -> nn.Module:
         if hasattr(module, "inplace"):
             module.inplace = False
     return model
-
-
-def points(model: nn.Module, images: Float[Tensor, "n c h w"]) -> dict[str, float]:
-    """Points in the order in which a pass of one image leaves them, `input` first.
-
-    Relative depth is the share of the modules without modules of their own that have been called by then.
-    """
-    mode = model.training
-    called = [point.partition("#")[0] for point in layers.order(model.eval(), images[:1])]
-    model.train(mode)
-    passed = {name: _left(name, called) for name in _candidates(model)}
-    reached = sorted(filter(passed.get, passed), key=passed.get)
-    return {"input": 0.0} | {name: passed[name] / len(called) for name in reached}
-
-
-def _candidates(model: nn.Module) -> list[str]:
-    pattern = POINTS.get(type(model).__name__)
-    if pattern:
-        return [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
-    # Elsewhere a convolution in a row of modules is not the end of a step: its activation is.
-    inner = (nn.Conv2d, nn.BatchNorm2d, nn.Dropout)
-    names = (name for name, module in model.named_modules() if not isinstance(module, inner))
-    return [name for name in names if re.fullmatch(OTHER, name)]
-
-
-def _left(name: str, called: list[str]) -> int:
-    """How many calls there were when the last one inside this module was over."""
-    return max((step for step, leaf in enumerate(called, start=1) if f"{leaf}.".startswith(f"{name}.")), default=0)
 
 
 def normalisation(name: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -148,6 +108,12 @@ def load(model: nn.Module, tensors: dict[str, Tensor], source: str) -> nn.Module
         raise ValueError(f"weights={source!r}: they do not fit {type(model).__name__}: {counts}")
     model.load_state_dict(expected | tensors)
     return model
+
+
+def classes(model: nn.Module, tensors: dict[str, Tensor]) -> int | None:
+    """For how many classes the tensors are, where that is another number than the network's; None if they fit it."""
+    unlike = [key for key, own in model.state_dict().items() if key in tensors and tensors[key].shape != own.shape]
+    return len(tensors[unlike[-1]]) if unlike and tensors[unlike[-1]].ndim else None
 
 
 def _known(weights: str, name: str) -> Enum:

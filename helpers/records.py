@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -176,7 +176,8 @@ def provenance(run) -> dict[str, Any]:
 def remember(key: dict, compute, sources: tuple = ()) -> Any:
     """What `compute()` gives, kept in the cache so that an interrupted run resumes where it stopped.
 
-    key: everything the result depends on (the network's specification, the images, the device).
+    key: everything the result depends on (the network's specification, the images, the device). Of a reader's network
+    that it names, the code counts too.
     sources: the modules or functions that measure; a change in their code, or in the helpers that they
     import, asks for a new measurement. The result passes through JSON, whether computed now or earlier.
     """
@@ -229,7 +230,18 @@ def cache_folder() -> Path:
 def _identity(key: dict, measured_by: tuple) -> str:
     """The hash of a key, of the code that measures, and of the versions and threads it runs with."""
     key = json.loads(json.dumps(key, default=_plain))
-    return sources.digest(key, *_code(measured_by), sources.versions(), os.environ.get("OMP_NUM_THREADS"))
+    of_the_reader = [code for text in _texts(key) if (code := sources.imported(text))]
+    parts = [key, *_code(measured_by), sources.versions(), os.environ.get("OMP_NUM_THREADS"), of_the_reader]
+    return sources.digest(*parts)
+
+
+def _texts(value) -> Iterator[str]:
+    """Every text in a nested value of JSON, but for the keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 @functools.cache  # a chapter asks once for each of its networks

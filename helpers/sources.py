@@ -11,12 +11,14 @@ import io
 import json
 import os
 import platform
+import re
+import sys
 import threading
 import tokenize
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
 import nbformat
@@ -24,7 +26,9 @@ import nbformat
 PACKAGE = Path(__file__).parent
 _PARSER = threading.Lock()
 # These run, keep, judge and draw but measure nothing: a change in them does not make a record stale.
-HOUSEKEEPING = frozenset({"book", "claims", "execute", "figures", "parameters", "records", "site", "sources"})
+HOUSEKEEPING = frozenset(
+    {"book", "claims", "execute", "figures", "intervals", "parameters", "records", "site", "sources"}
+)
 NUMERICAL = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 
 
@@ -144,6 +148,53 @@ def _imports(text: str) -> tuple[str, ...]:
             elif module.startswith("helpers."):
                 names.append(module.split(".")[1])
     return tuple(names)
+
+
+def reader(name: str) -> dict[str, str]:
+    """The code that stands behind a reader's network MODULE:FUNCTION, {module: code}; {} for any other text.
+
+    That is the module, the packages it is in, and the modules beside it that they import. Of an installed package, only
+    its own modules. What follows an @ in the name is left out.
+    """
+    match = re.fullmatch(r"(?!torchvision:)([A-Za-z_][\w.]*):[A-Za-z_]\w*(@.*)?", name)
+    folder = next((folder for folder in map(Path, sys.path) if match and _file(folder, match[1])), None)
+    found, waiting = {}, [match[1]] if folder else []
+    while waiting:
+        module = waiting.pop()
+        path = _file(folder, module)
+        foreign = "site-packages" in folder.parts and module.partition(".")[0] != match[1].partition(".")[0]
+        if path and module not in found and not foreign:
+            text = path.read_text(encoding="utf-8")
+            found[module] = code(text)
+            parent = module.rpartition(".")[0]
+            waiting += [parent, *_imported_modules(text, module if path.stem == "__init__" else parent)]
+    return dict(sorted(found.items()))
+
+
+imported = cache(reader)  # as it was when this process first asked: an edit must not pass for what was imported
+
+
+def _file(folder: Path, module: str) -> Path | None:
+    """The source of a module by its dotted name from this folder."""
+    path = folder / module.replace(".", "/")
+    return next((file for file in (path / "__init__.py", Path(f"{path}.py")) if module and file.is_file()), None)
+
+
+def _imported_modules(text: str, package: str) -> list[str]:
+    """Dotted names of what a source imports: modules, and names in them that may be modules."""
+    try:
+        tree = syntax(text)
+    except SyntaxError:
+        return []
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            with suppress(ImportError):  # beyond the package
+                module = util.resolve_name("." * node.level + (node.module or ""), package)
+                names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def cells(chapter: str, without: tuple[str, ...] = ()) -> dict[str, str]:

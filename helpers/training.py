@@ -23,12 +23,12 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from helpers import augmentation, data, descent, models, pretrained, store
+from helpers import augmentation, custom, data, descent, models, pretrained, sources, steps, store
 from helpers.descent import RECIPES, Spec
 
 WORTH = 50_000  # training images: fewer have been learned from before a second process has started
 # Read once, at import: an edit while a run goes on must not pass for the code that trains.
-SOURCES = [Path(module.__file__).read_text() for module in (models, pretrained, descent, augmentation)]
+SOURCES = [Path(module.__file__).read_text() for module in (models, pretrained, custom, steps, descent, augmentation)]
 SOURCES.append(inspect.getsource(data.augment))
 SHARED = ("plain", "no decay", "augment", "mixup", "manifold", "noise")  # the recipes of the zoo
 
@@ -102,8 +102,9 @@ def dataset(spec: Spec, device: torch.device | str | None = None) -> data.Datase
 
 
 def key(spec: Spec, images: data.Dataset, device: torch.device) -> str:
-    """A hash of all that decides the weights: specification, images, kind of device, and the sources that train."""
-    parts = [asdict(spec), images.checksum, images.mean, images.std, device.type, SOURCES]
+    """A hash of all that decides the weights: specification, images, kind of device, the sources that train, and the reader's."""
+    of_the_reader = sources.imported(spec.model)
+    parts = [asdict(spec), images.checksum, images.mean, images.std, device.type, SOURCES, of_the_reader]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -135,14 +136,12 @@ def _from_elsewhere(spec: Spec, images: data.Dataset, device: torch.device, *wan
     """The network untrained, or with weights that were trained elsewhere, for as many classes as they are for."""
     if any(wanted):
         raise ValueError(f"steps, epochs={wanted}: expected none but 0 with weights={spec.weights!r}")
-    if spec.weights == "none":
-        model = _build(spec, images)
-    else:
+    model = _build(spec, images)
+    if spec.weights != "none":
         tensors = pretrained.read(spec.weights, spec.model)
-        with torch.device("meta"):  # names and shapes alone
-            head = list(_build(spec, images).state_dict())[-1]
-        classes = len(tensors[head]) if head in tensors and tensors[head].ndim else None
-        model = pretrained.load(_build(spec, images, classes), tensors, spec.weights)
+        if (classes := pretrained.classes(model, tensors)) is not None:
+            model = _build(spec, images, classes)
+        model = pretrained.load(model, tensors, spec.weights)
     model = model.to(device).eval().requires_grad_(False)
     net = Trained(spec, model, [], {}, 0)
     net.accuracy = _accuracy(net, images)
@@ -152,22 +151,30 @@ def _from_elsewhere(spec: Spec, images: data.Dataset, device: torch.device, *wan
 @torch.no_grad()
 def _accuracy(net: Trained, images: data.Dataset) -> dict[str, float]:
     """The share of test images that are classified correctly, kept in the cache; nothing if the classes are others."""
-    parts = images.test_images.split(250)
-    if images.test_labels is None or net.model(images.normalise(parts[0][:2])).shape[1] != len(images.classes):
+    if images.test_labels is None or _logits(net.model, images) != len(images.classes):
         return {}
     weights = store.checksum(*net.model.state_dict().values())
     path = store.cache() / "accuracy" / f"{key(net.spec, images, images.train_images.device)}-{weights}.safetensors"
     found, _ = store.kept(path) or (None, None)
     if found is None:
-        predicted = torch.cat([net.model(images.normalise(part)).argmax(1) for part in parts])
+        predicted = torch.cat([net.model(images.normalise(part)).argmax(1) for part in images.test_images.split(250)])
         found = {"test": (predicted == images.test_labels).float().mean()}
         store.keep(path, found)
     return {name: value.item() for name, value in found.items()}
 
 
+@torch.no_grad()
+def _logits(model: nn.Module, images: data.Dataset) -> int:
+    """How many logits a network gives; it comes out in evaluation mode."""
+    few = images.normalise(images.test_images[:2])
+    return model.eval()(few.to(next(model.parameters()).device)).shape[1]
+
+
 def _train(spec: Spec, images: data.Dataset, device: torch.device, paths: dict[int, Path], progress: bool) -> None:
     """Train the network and keep it as it is after each of the steps."""
     start, model = time.perf_counter(), _build(spec, images)
+    if custom.is_one(spec.model) and (found := _logits(model, images)) < len(images.classes):
+        raise ValueError(f"model={spec.model!r}: {found} logits; {images.title} has {len(images.classes)} classes")
 
     def keep(step: int, history: descent.History, accuracy: dict[str, float]) -> None:
         notes = {"spec": asdict(spec), "history": history, "accuracy": accuracy}

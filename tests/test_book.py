@@ -322,6 +322,26 @@ def test_data_records_and_threads_count(fresh, monkeypatch):
     assert len(set(keys)) == 4
 
 
+def test_a_readers_network_is_found_where_the_command_is_given(fresh, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reader")
+    network = "from torch import nn\ndef net(size):\n    return nn.Sequential(nn.Flatten(), nn.Linear(size**2, {}))\n"
+    tiny(
+        fresh, parameters='models: list = ["mlp1"]  # names; -; networks',
+        measure='import pandas as pd\nfrom helpers import models as nets\n'
+        'sizes = [nets.build(model, classes=3)[-1].out_features for model in models]\n'
+        'records.save(run, "values", pd.DataFrame({"size": sizes}))',
+    )  # fmt: skip
+    found = []
+    for size in (5, 5, 6):
+        (folder / "mynets.py").write_text(network.format(size))
+        call = [sys.executable, "-m", "helpers", "run", "tiny", "-p", "models", '["mynets:net"]']
+        done = subprocess.run(call, env=environment(fresh), cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        table = json.loads((Path(done.stdout.strip()) / "records" / "values.json").read_text())["table"]
+        found.append((table["size"]["values"], "up to date" in done.stderr))
+    assert found == [([5], False), ([5], True), ([6], False)]
+
+
 # Runs that go wrong
 
 

@@ -107,7 +107,7 @@ def test_widths():
 
 @pytest.mark.parametrize(
     "name, near",
-    [("restnet14", "resnet14"), ("resnet15", "resnet"), ("vgg8-w0", "vgg8"), ("cnn5", "cnn4"), ("timm:xyz", "mlp4")],
+    [("restnet14", "resnet14"), ("resnet15", "resnet"), ("vgg8-w0", "vgg8"), ("cnn5", "cnn4"), ("a:b:c", "mlp4")],
 )
 def test_unknown_names_are_refused(name, near):
     with pytest.raises(ValueError, match=near):

@@ -1,0 +1,91 @@
+"""Estimates with 95 % intervals, over seeds or over networks, and p-values adjusted for their number."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+FEWEST = {"t": 3, "bootstrap": 20}  # seeds, networks: with fewer nothing is judged
+Numbers = Sequence[float] | np.ndarray | pd.Series
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % interval; `p` is the two-sided p-value of no effect, `n` seeds or networks."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    p: float
+    method: str
+
+
+def t_interval(values: Numbers, null: float = 0.0) -> Interval:
+    """95 % t-interval over seeds of a per-seed statistic.
+
+    With 3 to 5 seeds a percentile bootstrap covers 76 to 84 % of what it promises; this one covers 95 % when the
+    seeds scatter normally.
+    """
+    x = np.asarray(values, dtype=float)
+    if len(x) < 2 or not np.isfinite(x).all():
+        return Interval(float(x.mean()) if len(x) else math.nan, math.nan, math.nan, len(x), math.nan, "t over seeds")
+    mean, error = x.mean(), x.std(ddof=1) / math.sqrt(len(x))
+    if error == 0:  # seeds that agree to the last digit: the interval is a point
+        return Interval(mean, mean, mean, len(x), float(mean == null), "t over seeds")
+    half = stats.t.ppf(0.975, len(x) - 1) * error
+    p = 2 * stats.t.sf(abs(mean - null) / error, len(x) - 1)
+    return Interval(float(mean), float(mean - half), float(mean + half), len(x), float(p), "t over seeds")
+
+
+def over_seeds(seeds: Sequence[int], value: Callable[[int], float], null: float = 0.0) -> Interval:
+    """The `t_interval` of value(seed) over seeds."""
+    return t_interval([value(seed) for seed in seeds], null)
+
+
+def bootstrap_interval(
+    statistic: Callable[..., np.ndarray | float], *columns: Numbers, generator: np.random.Generator, draws: int = 2000,
+    null: float = 0.0,
+) -> Interval:  # fmt: skip
+    """95 % percentile bootstrap over networks (or images) of a statistic of paired columns.
+
+    Args:
+        statistic: takes one array a column and an `axis`, as `spearman` does.
+        columns: n values each, one a network, n at least 20; with fewer the interval would be too narrow to
+            trust and is left undefined.
+        null: what the p-value asks about.
+    """
+    x = np.asarray(columns, dtype=float)
+    n, method, nan = x.shape[1], "bootstrap over networks", math.nan
+    estimate = float(statistic(*x)) if n > 2 else nan
+    if n < FEWEST["bootstrap"] or not (np.isfinite(x).all() and math.isfinite(estimate)):
+        return Interval(estimate, nan, nan, n, nan, method)
+    drawn = generator.integers(n, size=(draws, n))
+    values = statistic(*(column[drawn] for column in x), axis=-1)
+    low, high = np.percentile(values, (2.5, 97.5))
+    if not math.isfinite(high - low):  # undefined for some of the samples, as where a column is nearly constant
+        return Interval(estimate, nan, nan, n, nan, method)
+    p = 2 * max(min((values <= null).mean(), (values >= null).mean()), 1 / draws)
+    return Interval(estimate, float(low), float(high), n, min(1.0, float(p)), method)
+
+
+def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray | float:
+    """Rank correlation along an axis, for many samples at once; NaN where a column is constant."""
+    a, b = (stats.rankdata(v, axis=axis) for v in np.broadcast_arrays(x, y))
+    a, b = (v - v.mean(axis, keepdims=True) for v in (a, b))
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(axis) / np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
+
+
+def holm(p_values: Numbers) -> np.ndarray:
+    """Holm's step-down adjustment: p-values that bound the chance of any false rejection; NaN stays NaN."""
+    p = np.asarray(p_values, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
