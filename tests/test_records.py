@@ -154,3 +154,17 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no room"):
         store.keep(path, {"a": torch.zeros(3)})
     assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.json"]
+
+
+def test_downloads_name_every_table_of_this_run_and_of_the_paper_scale(run):
+    records.save(run, "values", TABLE)
+    assert records.downloads(run).split("\n")[1:] == [
+        "Tables of this run:", "",
+        "- values: {download}`CSV <live/tiny/values.csv>`, {download}`JSON <live/tiny/values.json>`",
+    ]  # fmt: skip
+    records.publish("tiny", run.folder / "records")
+    assert "Tables of the paper scale:\n\n- values: {download}`CSV <records/tiny/values.csv>`" in records.downloads(run)
+    of_both = records.downloads(run, "other")
+    assert "Tables of this run, tiny:" in of_both and "other" not in of_both
+    sources.write(records.location("other", run.profile) / "more.json", "{}")
+    assert "Tables of this run, other:\n\n- more: {download}`CSV <live/other/more.csv>`" in records.downloads(run, "other")
