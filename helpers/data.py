@@ -1,4 +1,4 @@
-"""Images as tensors: the digits that come with scikit-learn, CIFAR-10 and CIFAR-100, or any folder of images.
+"""Images as tensors: the digits that come with scikit-learn, CIFAR-10 and CIFAR-100, noise, or any folder of images.
 
 A data set is held whole, as uint8, on one device; it is normalised and augmented there, in batches. Every random
 number of the book comes from a named stream (`stream`), so that no call changes what another one draws.
@@ -22,13 +22,15 @@ from torch import Tensor
 
 from helpers.store import cache, checksum, keep, kept
 
-NAMES = ("digits", "digits20", "cifar10", "cifar100", "folder:PATH")
+NAMES = ("digits", "digits20", "cifar10", "cifar100", "noise", "noise32", "folder:PATH")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 # The constants of the networks the papers trained: (name of the class in torchvision, title, mean, std).
 CIFAR = {
     "cifar10": ("CIFAR10", "CIFAR-10", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "cifar100": ("CIFAR100", "CIFAR-100", (0.5074, 0.4867, 0.4411), (0.2011, 0.1987, 0.2025)),
 }
+# Noise in the shape of the digits and of CIFAR: (shape of an image, training images, test images, classes).
+NOISE = {"noise": ((1, 8, 8), 500, 100, 10), "noise32": ((3, 32, 32), 10_000, 1_000, 100)}
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def load(
     device: torch.device | str | None = None,
     download: bool = False,
 ) -> Dataset:
-    """A data set by name: `digits`, `digits20`, `cifar10`, `cifar100`, or `folder:PATH`.
+    """A data set by name: `digits`, `digits20`, `cifar10`, `cifar100`, `noise`, `noise32`, or `folder:PATH`.
 
     A folder holds `train` and `test`, each with one subfolder a class or with images alone (then labels are None); a
     folder without these two is split 80 to 20 by the seed. Its images are scaled so that the shorter side is `size`
     pixels and cropped to the centre; the decoded images are kept in the cache. The other data sets have a size and a
-    split of their own. Nothing is downloaded unless `download` is true or LAYERS_DOWNLOAD is 1.
+    split of their own, whatever the seed. `noise` and `noise32` have pixels of N(1/2, 1/4) and labels at random, which
+    can only be memorised (Badger 2022). Nothing is downloaded unless `download` is true or LAYERS_DOWNLOAD is 1.
 
     Raises ValueError for an unknown name, a missing or needless `size`, an empty folder or an unreadable image, and
     FileNotFoundError for a data set that is not on this machine.
@@ -115,6 +118,8 @@ def load(
         raise ValueError(f"size={size}: {name} has a size of its own; only folder:PATH takes one")
     elif name in ("digits", "digits20"):
         parts = _digits(name)
+    elif name in NOISE:
+        parts = _noise(name)
     elif name in CIFAR:
         parts = _cifar(name, download or os.environ.get("LAYERS_DOWNLOAD") == "1")
     else:
@@ -198,6 +203,16 @@ def _digits(name: str) -> dict:
     images = images.round().clamp(0, 255).to(torch.uint8)
     train, test = (images[:1297], labels[:1297]), (images[1297:], labels[1297:])
     return dict(name=name, title=name, train=train, test=test, classes=tuple("0123456789"))
+
+
+def _noise(name: str) -> dict:
+    """Pixels drawn from N(1/2, 1/4), clipped to [0, 1], and labels drawn uniformly: there is nothing else to learn."""
+    shape, *counts, classes = NOISE[name]
+    pixels = torch.randn(sum(counts), *shape, generator=stream(0, name, "pixels")) / 4 + 1 / 2
+    images = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
+    labels = torch.randint(classes, (sum(counts),), generator=stream(0, name, "labels"))
+    train, test = zip(images.split(counts), labels.split(counts))
+    return dict(name=name, title=name, train=train, test=test, classes=tuple(map(str, range(classes))))
 
 
 def _cifar(name: str, download: bool) -> dict:

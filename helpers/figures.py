@@ -15,7 +15,9 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from helpers import claims, records
 
-_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _PINK, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind")
+_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _PINK, _GREY, _, _SKY = sns.color_palette("colorblind")
+# The palette's yellow is too faint for a line; a dark one, lest the colour-blind take it for vermilion.
+_DARK_YELLOW = (0.4, 1 / 3, 0.0)
 # One colour each in all chapters.
 COLOURS = {
     "untrained": _GREY,
@@ -28,7 +30,7 @@ COLOURS = {
     "no decay": _VERMILION,
     "geometric": _SKY,
     "photometric": _PINK,
-    "input noise": _YELLOW,
+    "input noise": _DARK_YELLOW,
     "adversarial": _VERMILION,
     "resnet": _BLUE,
     "vgg": _ORANGE,

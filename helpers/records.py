@@ -14,8 +14,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from helpers import parameters, sources
 from helpers.sources import write
 
 LIMIT = 200_000  # bytes of one record: it is committed
+WORTH = 10  # seconds of work: less is done before a second process has started
+_elsewhere = threading.local()  # the processes that compute what this thread is to remember, if any
 
 
 @dataclasses.dataclass
@@ -197,24 +201,37 @@ def remember(key: dict, compute, sources: tuple = ()) -> Any:
             return json.loads(path.read_text(encoding="utf-8"))["result"]
         except (ValueError, KeyError, TypeError):
             print(f"{path}: damaged; measured again", file=sys.stderr)
-    text = json.dumps({"key": key, "result": compute()}, default=_plain)
+    pool = getattr(_elsewhere, "pool", None)
+    result = compute() if pool is None else pool.submit(compute).result()
+    text = json.dumps({"key": key, "result": result}, default=_plain)
     write(path, text)
     return json.loads(text)["result"]
 
 
-def each(measure, arguments, device) -> list:
-    """`measure(*those)` for each of the arguments, in order; on a CPU two at a time, in threads.
+def each(measure, arguments: Sequence[tuple], device) -> list:
+    """`measure(*those)` for each of the arguments, in order; what it remembers is computed one process a core.
 
-    Small networks keep no more than one core busy. Results do not depend on it: each thread computes with as many
-    threads of its own as this one.
+    For a CPU alone, where a small network keeps no more than one core busy, and only if the first two took long enough
+    that starting processes pays. A result is the same either way: every process has as many threads as this one.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     import torch
 
+    started = time.perf_counter()
+    found = [measure(*those) for those in arguments[:2]]
+    left, cores = list(arguments[2:]), os.cpu_count() or 1
+    if device.type != "cpu" or cores < 2 or (time.perf_counter() - started) / 2 * len(left) < WORTH:
+        return found + [measure(*those) for those in left]
+    from joblib.externals.loky import get_reusable_executor
+
     given = (torch.get_num_threads(),)
-    with ThreadPoolExecutor(2 if device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=given) as pool:
-        return list(pool.map(lambda those: measure(*those), arguments))
+    pool = get_reusable_executor(cores, timeout=300, initializer=torch.set_num_threads, initargs=given)
+
+    def enter() -> None:
+        torch.set_num_threads(*given)
+        _elsewhere.pool = pool
+
+    with ThreadPoolExecutor(cores, initializer=enter) as waiting:
+        return found + list(waiting.map(lambda those: measure(*those), left))
 
 
 def cache_folder() -> Path:

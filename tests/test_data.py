@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.stats import chi2, norm
 
 import helpers
 from helpers import data, store
@@ -51,6 +52,30 @@ def test_digits20_has_the_same_split_in_a_black_frame():
     assert not frame.any()
     shrunk = torch.nn.functional.avg_pool2d(large.test_images[..., 2:18, 2:18].float(), 2)
     assert torch.corrcoef(torch.stack([shrunk.flatten(), small.test_images.float().flatten()]))[0, 1] > 0.97
+
+
+@pytest.mark.parametrize(
+    "name, shape, train, test, classes",
+    [("noise", (1, 8, 8), 500, 100, 10), ("noise32", (3, 32, 32), 10_000, 1_000, 100)],
+)
+def test_noise_has_clipped_normal_pixels_and_labels_at_random(name, shape, train, test, classes):
+    noise = data.load(name)
+    assert noise.train_images.shape == (train, *shape) and noise.test_images.shape == (test, *shape)
+    assert len(noise.classes) == classes and noise.train_labels.unique().tolist() == list(range(classes))
+    assert noise.checksum == data.load(name).checksum
+
+    def fits(values, shares):
+        counts, expected = values.bincount(minlength=len(shares)).double().numpy(), len(values) * np.asarray(shares)
+        return chi2.sf(((counts - expected) ** 2 / expected).sum(), len(shares) - 1) > 1e-3
+
+    # Each of the 256 values takes the pixels within half a step of it, the first and the last one all beyond.
+    borders = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255, [np.inf]])
+    assert fits(noise.train_images.flatten(), np.diff(norm.cdf(borders, 1 / 2, 1 / 4)))
+    assert fits(noise.train_labels, [1 / classes] * classes)
+    pixel = noise.train_images[:, 0, 0, 0].double()
+    assert abs(torch.corrcoef(torch.stack([pixel, noise.train_labels.double()]))[0, 1]) < 4 / train**0.5
+    some = torch.cat([noise.train_images, noise.test_images])[:, 0].flatten(1)[:, :24]
+    assert len(some.unique(dim=0)) == train + test
 
 
 def test_normalise_keeps_precision_and_has_the_closed_form():

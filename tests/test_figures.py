@@ -1,6 +1,7 @@
 """Plots: bytes that depend on the data alone, intervals where they belong, and what reaches the page."""
 
 import io
+from itertools import combinations
 
 import matplotlib
 
@@ -72,6 +73,30 @@ def test_every_kind_of_network_and_training_has_a_colour():
     assert all(build(name, classes=3) is not None for name in families)
     assert set(training.RECIPES) <= set(figures.COLOURS)
     assert families["plain8"] == figures.COLOURS["plainnet"] != figures.COLOURS["plain"]
+
+
+def test_the_colour_of_input_noise_is_seen_on_white_and_told_apart_by_the_colour_blind():
+    """At least as far, in CIELAB, from every colour as the palette's nearest two are; contrast as WCAG asks of graphics."""
+    eyes = np.array([  # Machado, Oliveira & Fernandes 2009: none, protanopia, deuteranopia, tritanopia
+        np.eye(3), [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    ])  # fmt: skip
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+    def seen(colour):
+        colour = np.array(colour)
+        light = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+        return to_xyz @ np.clip(eyes @ light, 0, 1).T  # (XYZ, eye)
+
+    def lab(colour):
+        x, y, z = np.cbrt(seen(colour) / [[0.9505], [1], [1.089]])  # the line near black is left out
+        return np.array([116 * y, 500 * (x - y), 200 * (y - z)])
+
+    distance = lambda a, b: np.linalg.norm(lab(a) - lab(b), axis=0).min()
+    ours, others = figures.COLOURS["input noise"], {*figures.COLOURS.values()} - {figures.COLOURS["input noise"]}
+    assert 1.05 / (seen(ours)[1, 0] + 0.05) >= 3
+    assert min(distance(ours, other) for other in others) >= min(distance(a, b) for a, b in combinations(others, 2))
 
 
 def test_shades_are_ordered_from_light_to_dark():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,3 +169,27 @@ def test_downloads_name_every_table_of_this_run_and_of_the_paper_scale(run):
     assert "Tables of this run, tiny:" in of_both and "other" not in of_both
     sources.write(records.location("other", run.profile) / "more.json", "{}")
     assert "Tables of this run, other:\n\n- more: {download}`CSV <live/other/more.csv>`" in records.downloads(run, "other")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_each_measures_in_order_and_what_is_long_one_process_a_core(monkeypatch, elsewhere):
+    monkeypatch.setattr(records, "WORTH", 0.0 if elsewhere else 1e9)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    compute = lambda number: {"square": number**2, "threads": torch.get_num_threads(), "process": os.getpid()}
+    measure = lambda number: records.remember({"number": number, "elsewhere": elsewhere}, lambda: compute(number))
+    numbers = [(number,) for number in range(5)]
+    found = records.each(measure, numbers, torch.device("cpu"))
+    assert [each["square"] for each in found] == [0, 1, 4, 9, 16]
+    assert {each["threads"] for each in found} == {torch.get_num_threads()}
+    processes = [each["process"] for each in found]
+    assert processes[:2] == [os.getpid()] * 2
+    assert all((process != os.getpid()) == elsewhere for process in processes[2:])
+    assert records.each(measure, numbers, torch.device("cpu")) == found  # remembered
+
+
+def test_a_mistake_in_another_process_comes_back(monkeypatch):
+    monkeypatch.setattr(records, "WORTH", 0.0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    measure = lambda number: records.remember({"mistake": number}, lambda: 1 / (2 - number))
+    with pytest.raises(ZeroDivisionError):
+        records.each(measure, [(number,) for number in range(4)], torch.device("cpu"))
