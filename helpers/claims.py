@@ -71,6 +71,11 @@ class Claim:
     def headline(self) -> bool:
         return self.source in HEADLINE
 
+    @property
+    def origin(self) -> str:
+        """`paper`: seen in it; `inferred`: concluded from it or remembered; `own`: a question of ours."""
+        return "paper" if self.headline else "own" if self.source == "own" else "inferred"
+
 
 def load(path: Path = FILE) -> dict[str, Claim]:
     """Every claim by id, in the order of the file.
@@ -244,16 +249,17 @@ def spell(row) -> str:
     return "{} ({} to {})".format(*values) if math.isfinite(width) else values[0]
 
 
-def markdown(frame: pd.DataFrame, claims: Mapping[str, Claim]) -> str:
-    """The verdicts as a Markdown table, one row a claim and arm."""
+def markdown(frame: pd.DataFrame, claims: Mapping[str, Claim], anchors: bool = True) -> str:
+    """The verdicts as a Markdown table, one row a claim and arm; with anchors, a claim can be linked to by its id."""
     lines = ["| claim | arm | verdict | estimate (95% interval) | bound | n | Holm p |", "| --- " * 7 + "|"]
     for row in frame.itertuples():
         claim, rule = claims[row.claim], claims[row.claim].rules[row.arm]
         first = row.arm == next(iter(claim.rules))
+        anchor = f'<span id="{row.claim.lower()}"></span>' if anchors else ""
         measured = isinstance(row.estimate, float) and math.isfinite(row.estimate)
         bound = {"within": f"within ±{rule.bound:g}", "greater": f"> {rule.bound:g}", "less": f"< {rule.bound:g}"}
         lines.append(" | ".join([
-            f"| **{row.claim}** {claim.statement}" if first else "| ",
+            f"| {anchor}**{row.claim}** {claim.statement}" if first else "| ",
             row.arm,
             f"**{row.verdict}**" + (f" ({row.note})" if row.note else ""),
             spell(row) if measured else "–",

@@ -110,7 +110,7 @@ def show_intervals(intervals: pd.DataFrame) -> None:
 def show_recorded(chapter: str, register: Mapping[str, claims.Claim]) -> None:
     """The verdicts of a chapter's recorded paper-scale run, or that there is none."""
     record = records.load(chapter, "claims")
-    table = [claims.markdown(record.table, register)] if record is not None and len(record.table) else []
+    table = [claims.markdown(record.table, register, anchors=False)] if record is not None and len(record.table) else []
     show("### At the scale of the paper", records.badge(record), *table)
 
 

@@ -151,13 +151,27 @@ def badge(result) -> str:
     return " · ".join(parts)
 
 
-def downloads(run) -> str:
-    """Markdown links to the tables of a run, as they lie beside its page on the site."""
-    links = [
-        f"- {path.stem}: {{download}}`CSV <live/{run.chapter}/{path.stem}.csv>`, {{download}}`JSON <live/{run.chapter}/{path.stem}.json>`"
-        for path in sorted((run.folder / "records").glob("*.json"))
-    ]
-    return "\n".join(["Tables of this run:", "", *links])
+def downloads(run, *others: str) -> str:
+    """Markdown links to the tables of a run and of the recorded paper-scale run, as they lie beside its page.
+
+    The tables of other chapters follow, those of the same profile and those recorded.
+    """
+    return "\n".join(line for chapter in (run.chapter, *others) for line in _links(run, chapter, bool(others)))
+
+
+def _links(run, chapter: str, named: bool) -> list[str]:
+    lines = []
+    own = run.folder / "records"  # not yet in its place
+    live = own if chapter == run.chapter else location(chapter, run.profile)
+    places = {"live": ("this run", live), "records": ("the paper scale", location(chapter, "paper"))}
+    for where, (title, folder) in places.items():
+        links = []
+        for path in sorted(folder.glob("*.json")):
+            files = (f"{{download}}`{kind.upper()} <{where}/{chapter}/{path.stem}.{kind}>`" for kind in ("csv", "json"))
+            links.append(f"- {path.stem}: {', '.join(files)}")
+        if links:
+            lines += ["", f"Tables of {title}{f', {chapter}' if named else ''}:", "", *links]
+    return lines
 
 
 def provenance(run) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -17,7 +18,7 @@ from helpers import book, claims, parameters, records, site, sources
 
 HERE = Path(__file__).parent.parent
 CHAPTERS = sources.chapters()
-STUDIES = sorted({claim.chapter for claim in claims.load().values()})
+STUDIES = sorted({claim.chapter for claim in claims.load().values()} & set(CHAPTERS))
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,8 @@ def test_the_scorecard_gathers_every_claim(first):
     for scale, rows in card.groupby("scale"):
         assert set(zip(rows["claim"], rows["arm"])) == expected and len(rows) == len(expected), scale
     live = card[card["scale"] == "this run"].set_index(["claim", "arm"])
+    unwritten = live[~live["chapter"].isin(CHAPTERS)]
+    assert (unwritten["verdict"] == "no record").all() and (unwritten["record"] == "none").all()
     for chapter in STUDIES:
         judged = records.load(chapter, "claims", "smoke").table.set_index(["claim", "arm"])
         assert list(live.loc[judged.index, "verdict"]) == list(judged["verdict"]), chapter
@@ -137,14 +140,41 @@ def test_the_scorecard_gathers_every_claim(first):
     assert list(card["question"]) == [kind == "two-sided" for kind in kinds] and card["question"].any()
 
 
-def test_the_scorecard_counts_every_headline_claim_once(first):
+def test_the_scorecard_counts_every_claim_once_where_it_belongs(first):
     counts = records.load("scorecard", "glance", "smoke").table
-    rules = [(claim.rules, arm) for claim in claims.load().values() if claim.headline for arm in claim.rules]
-    for (scale, arm, question), rows in counts.groupby(["scale", "arm", "question"]):
-        expected = sum(each == arm and (of[each].kind == "two-sided") == question for of, each in rules)
-        assert rows["claims"].sum() == expected, (scale, arm, question)
+    rules = [(claim, arm) for claim in claims.load().values() for arm in claim.rules]
+    for (origin, scale, arm, question), rows in counts.groupby(["origin", "scale", "arm", "question"]):
+        asked = [of.rules[each].kind == "two-sided" for of, each in rules if each == arm and of.origin == origin]
+        assert rows["claims"].sum() == asked.count(question), (origin, scale, arm, question)
         assert rows["verdict"].is_unique
     assert counts["claims"].sum() == counts["scale"].nunique() * len(rules)
+    assert all((claim.origin == "paper") == claim.headline for claim, _ in rules)
+
+
+def test_the_scorecard_tells_what_is_stale_changed_damaged_or_missing(tmp_path, monkeypatch, copy_of_the_book):
+    entered(copy_of_the_book(tmp_path), monkeypatch)
+    judged = claims.table(claims.register("curvature"), {("C1", "faithful"): claims.t_interval([1.0, 1.1, 1.2])})
+    judged.loc[judged["claim"] == "C2", "rule"] = "another"
+    run = SimpleNamespace(chapter="curvature", profile="paper", parameters={}, device=None, folder=tmp_path, sources="old",
+                          threads=1, started=0.0)  # fmt: skip
+    records.publish("curvature", records.save(run, "claims", judged[judged["claim"] != "C3"]).parent)
+    sources.write(records.location("paths", "paper") / "claims.json", "{")
+    code = {cell.id: cell.source for cell in sources.notebook("scorecard").cells if cell.cell_type == "code"}
+    page = {}
+    for name in ("parameters", "setup", "gather", "all-table"):
+        exec(code[name], page)
+    cell = lambda claim, arm="faithful": page["cell"](arm, "paper scale", claim)
+    assert cell("C1") == '<span class="verdict">holds</span><br>1.10 (0.85 to 1.35), n = 3<br>*record stale*'
+    assert cell("C2").endswith("<br>*not measured in this profile*<br>*rule changed since*<br>*record stale*")
+    assert cell("C3") == '<span class="verdict">no record</span><br>*record stale*'
+    assert cell("L1") == '<span class="verdict">no record</span><br>*record unreadable*'
+    assert cell("K1") == '<span class="verdict">no record</span>'
+    assert cell("C10", "corrected") == "–"
+
+
+def test_the_scorecard_comes_after_the_chapters_whose_claims_it_gathers():
+    studied = {claim.chapter for claim in claims.load().values()} & set(CHAPTERS)
+    assert studied <= set(book.after("scorecard"))
 
 
 def test_the_sources_are_clean():

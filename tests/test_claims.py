@@ -424,6 +424,8 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
 
     text = claims.markdown(table.reset_index(), register).splitlines()
     assert len(text) == 2 + len(table) and {line.count("|") for line in text} == {8}
+    assert text[2].startswith('| <span id="x1"></span>**X1** It grows. | faithful |')
+    assert "<span" not in claims.markdown(table.reset_index(), register, anchors=False)
     assert "| **holds** | 0.50 (0.40 to 0.60) | > 0 | 5 | < 0.001 |" in text[2] and "It grows." in text[2]
     assert "| **does not hold** | −0.50 (−0.60 to −0.40) | within ±0.3 | 5 | – |" in text[3] and "It grows." not in text[3]
     assert "| **by construction** (always so) | – | – | – | – |" in text[4]

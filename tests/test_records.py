@@ -157,6 +157,20 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.json"]
 
 
+def test_downloads_name_every_table_of_this_run_and_of_the_paper_scale(run):
+    records.save(run, "values", TABLE)
+    assert records.downloads(run).split("\n")[1:] == [
+        "Tables of this run:", "",
+        "- values: {download}`CSV <live/tiny/values.csv>`, {download}`JSON <live/tiny/values.json>`",
+    ]  # fmt: skip
+    records.publish("tiny", run.folder / "records")
+    assert "Tables of the paper scale:\n\n- values: {download}`CSV <records/tiny/values.csv>`" in records.downloads(run)
+    of_both = records.downloads(run, "other")
+    assert "Tables of this run, tiny:" in of_both and "other" not in of_both
+    sources.write(records.location("other", run.profile) / "more.json", "{}")
+    assert "Tables of this run, other:\n\n- more: {download}`CSV <live/other/more.csv>`" in records.downloads(run, "other")
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_each_measures_in_order_and_what_is_long_one_process_a_core(monkeypatch, elsewhere):
     monkeypatch.setattr(records, "WORTH", 0.0 if elsewhere else 1e9)

@@ -1,8 +1,8 @@
 """Sphinx extension of this book: a site that asks no other host for anything.
 
-Four small jobs: serve MathJax from the site, drop the scripts of live-code services,
-offer launch buttons only where the repository's address is known, and mend the markup
-that accessibility checkers reject.
+Five small jobs: serve MathJax from the site, drop the scripts of live-code services,
+offer launch buttons only where the repository's address is known, mend the markup
+that accessibility checkers reject, and give the scorecard its filters.
 """
 
 import os
@@ -82,10 +82,17 @@ def mend_markup(app, pagename, templatename, context, doctree):
     context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+def add_filters(app, pagename, templatename, context, doctree):
+    """Load the script of the filters on the page that has claims to filter, and on no other."""
+    if 'class="claim"' in context.get("body", ""):
+        app.add_js_file("scorecard.js")
+
+
 def setup(app):
-    """Connect the four jobs to Sphinx."""
+    """Connect the five jobs to Sphinx."""
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", drop_services, priority=999)
     app.connect("html-page-context", mend_markup, priority=999)
+    app.connect("html-page-context", add_filters)
     return {"version": "0.1", "parallel_read_safe": True, "parallel_write_safe": True}
