@@ -211,15 +211,15 @@ def remember(key: dict, compute, sources: tuple = ()) -> Any:
 def each(measure, arguments: Sequence[tuple], device) -> list:
     """`measure(*those)` for each of the arguments, in order; what it remembers is computed one process a core.
 
-    For a CPU alone, where a small network keeps no more than one core busy, and only if the first two took long enough
-    that starting processes pays. A result is the same either way: every process has as many threads as this one.
+    For a CPU alone, where a small network keeps no more than one core busy, and only if the first took long enough that
+    starting processes pays. A result is the same either way: every process has as many threads as this one.
     """
     import torch
 
     started = time.perf_counter()
-    found = [measure(*those) for those in arguments[:2]]
-    left, cores = list(arguments[2:]), os.cpu_count() or 1
-    if device.type != "cpu" or cores < 2 or (time.perf_counter() - started) / 2 * len(left) < WORTH:
+    found = [measure(*those) for those in arguments[:1]]
+    left, cores = list(arguments[1:]), os.cpu_count() or 1
+    if device.type != "cpu" or cores < 2 or (time.perf_counter() - started) * len(left) < WORTH:
         return found + [measure(*those) for those in left]
     from joblib.externals.loky import get_reusable_executor
 
