@@ -13,13 +13,13 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
+from side_by_side import medians
 
 from helpers import curvature
 from helpers.data import stream
@@ -84,16 +84,7 @@ def agree_on_norm(form, theirs):
 def race(ours, theirs, agree, rounds, repeats=1):
     """Medians (s) of both sides, alternating, once they agree; a short side is repeated, so that it is timed as long."""
     agree(ours(), theirs())
-    times = []
-    for _ in range(rounds):
-        row = []
-        for side, times_over in ((ours, repeats), (theirs, 1)):
-            began = time.perf_counter()
-            for _ in range(times_over):
-                side()
-            row.append((time.perf_counter() - began) / times_over)
-        times.append(row)
-    return np.median(times, axis=0)
+    return medians((ours, theirs), rounds, repeats=(repeats, 1))
 
 
 def main():

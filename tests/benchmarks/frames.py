@@ -16,13 +16,13 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 
 import sys
-import time
 import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
+from side_by_side import medians
 
 from helpers import directions, frames, layers, models
 from helpers.data import stream
@@ -57,19 +57,6 @@ def agree(ours, theirs):
         assert (ours[point].gram[: len(gram)] - gram).norm() < 1e-5 * gram.norm(), point
 
 
-def medians(sides):
-    """Seconds of each side, alternating."""
-    times = []
-    for _ in range(ROUNDS):
-        row = []
-        for side in sides:
-            began = time.perf_counter()
-            side()
-            row.append(time.perf_counter() - began)
-        times.append(row)
-    return torch.tensor(times).median(dim=0).values.tolist()
-
-
 @torch.no_grad()
 def race(name, model, shape, points):
     images = torch.rand(IMAGES, *shape, generator=stream(0, "images"))
@@ -84,7 +71,7 @@ def race(name, model, shape, points):
     ]
     ours = sides[0]()
     agree(ours, sides[1]()), agree(ours, sides[2]())
-    together, each, alone, forward = medians(sides)
+    together, each, alone, forward = medians(sides, ROUNDS)
     alone *= IMAGES / SUBSET
     per_vector = together / VECTORS / forward
     ratios = f"{each / together:12.1f}{alone / together:12.1f}"

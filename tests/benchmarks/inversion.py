@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
+from side_by_side import medians
 
 from helpers import inversion, models
 from helpers.data import stream
@@ -42,19 +43,6 @@ def one_by_one(model, images, start, procedure):
     return torch.cat([together(model, a, b, procedure) for a, b in zip(images.split(1), start.split(1))])
 
 
-def medians(sides):
-    """Seconds of each side, alternating."""
-    times = []
-    for _ in range(ROUNDS):
-        row = []
-        for side in sides:
-            began = time.process_time()
-            side()
-            row.append(time.process_time() - began)
-        times.append(row)
-    return torch.tensor(times).median(dim=0).values.tolist()
-
-
 def main():
     model = models.build("resnet20", classes=10, channels=3, size=32).eval()
     images = torch.rand(IMAGES, 3, 32, 32, generator=stream(0, "images"))
@@ -67,7 +55,7 @@ def main():
         assert (ours - theirs).abs().max() < 1e-6, name
         model.float()
         sides = [lambda side=side: side(model, images, start, procedure) for side in (together, one_by_one)]
-        batched, looped = medians(sides)
+        batched, looped = medians(sides, ROUNDS, clock=time.process_time)
         print(f"{name:10}{batched:10.2f}{looped:12.2f}{looped / batched:8.1f}", flush=True)
 
 

@@ -14,14 +14,14 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np
 import torch
 from scipy.linalg import solve_sylvester
+
+from side_by_side import medians
 
 from helpers.data import stream
 from helpers.similarity import AngularCKA, AngularShape
@@ -74,15 +74,7 @@ def agree(ours, theirs):
 def race(ours, theirs, rounds):
     """Median seconds of both sides, alternating, once they agree."""
     agree(ours, theirs)
-    times = []
-    for _ in range(rounds):
-        row = []
-        for side in (ours, theirs):
-            began = time.perf_counter()
-            side()
-            row.append(time.perf_counter() - began)
-        times.append(row)
-    return np.median(times, axis=0)
+    return medians((ours, theirs), rounds)
 
 
 def main():
