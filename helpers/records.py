@@ -103,6 +103,11 @@ def load(chapter: str, name: str, profile="paper") -> Record | None:
     return Record(chapter, name, profile, table, given, origin, "current" if current else "stale", path)
 
 
+def brief(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers with four digits: a record is committed, and small."""
+    return table.map(lambda value: float(f"{value:.4g}") if isinstance(value, float) else value)
+
+
 def beside(run, name: str, live: pd.DataFrame) -> list[tuple[str, pd.DataFrame, dict]]:
     """A table of this run and, where there is one, that of the recorded paper-scale run: (title, table, parameters)."""
     found, record = [("this run", live, run.parameters)], load(run.chapter, name)
@@ -223,11 +228,13 @@ def each(measure, arguments: Sequence[tuple], device) -> list:
         return found + [measure(*those) for those in left]
     from joblib.externals.loky import get_reusable_executor
 
-    given = (torch.get_num_threads(),)
-    pool = get_reusable_executor(cores, timeout=300, initializer=torch.set_num_threads, initargs=given)
+    from helpers import training
+
+    threads = torch.get_num_threads()
+    pool = get_reusable_executor(cores, timeout=300, initializer=training.start_worker, initargs=(threads, os.getpid()))
 
     def enter() -> None:
-        torch.set_num_threads(*given)
+        torch.set_num_threads(threads)
         _elsewhere.pool = pool
 
     with ThreadPoolExecutor(cores, initializer=enter) as waiting:

@@ -173,7 +173,7 @@ def _logits(model: nn.Module, images: data.Dataset) -> int:
 def _train(spec: Spec, images: data.Dataset, device: torch.device, paths: dict[int, Path], progress: bool) -> None:
     """Train the network and keep it as it is after each of the steps."""
     start, model = time.perf_counter(), _build(spec, images)
-    if custom.is_one(spec.model) and (found := _logits(model, images)) < len(images.classes):
+    if (found := _logits(model, images)) < len(images.classes):
         raise ValueError(f"model={spec.model!r}: {found} logits; {images.title} has {len(images.classes)} classes")
 
     def keep(step: int, history: descent.History, accuracy: dict[str, float]) -> None:
@@ -257,7 +257,7 @@ def prefetch(
     # Long ones first, so that none is left to run alone at the end.
     missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)
     given = (torch.get_num_threads(), os.getpid())
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker, initargs=given) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=start_worker, initargs=given) as pool:
         for done, _ in enumerate(pool.map(_fill, missing, [wanted[spec] for spec in missing]), start=1):
             print(f"trained {done} of {len(missing)} networks", file=sys.stderr)
 
@@ -268,7 +268,7 @@ def _there(spec: Spec, device: torch.device, epochs: Iterable[int | float]) -> b
     return all(_path(spec, images, device, step).exists() for step in (*early, None))
 
 
-def _start_worker(threads: int, parent: int) -> None:
+def start_worker(threads: int, parent: int) -> None:
     """As many threads as the parent has, on which results depend; and not to outlive a parent that is killed."""
 
     def watch() -> None:

@@ -3,15 +3,21 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from test_book import MEASURE, tiny
 
 from helpers import book, curvature, parameters, records, sources, store
+
+HERE = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -193,3 +199,28 @@ def test_a_mistake_in_another_process_comes_back(monkeypatch):
     measure = lambda number: records.remember({"mistake": number}, lambda: 1 / (2 - number))
     with pytest.raises(ZeroDivisionError):
         records.each(measure, [(number,) for number in range(4)], torch.device("cpu"))
+
+
+KILLED = """
+import os, sys, time, torch
+from helpers import records
+
+os.cpu_count, records.WORTH = lambda: 2, 0.0
+compute = lambda number: number and (print(os.getpid(), flush=True), time.sleep(60))
+records.each(lambda number: records.remember({"number": number}, lambda: compute(number)), [(0,), (1,), (2,)], torch.device("cpu"))
+"""
+
+
+def test_processes_do_not_outlive_a_run_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=HERE, stdout=subprocess.PIPE, text=True) as run:
+        workers = [psutil.Process(int(run.stdout.readline())) for _ in range(2)]
+        run.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert len(gone) == 2 and not alive
+
+
+def test_brief_keeps_four_digits_and_everything_that_is_no_fraction():
+    table = pd.DataFrame({"a": [1.23456, 123456.7, 1.23456e-9], "b": [123456, 2, 3], "c": ["x", "1.23456", ""]})
+    kept = records.brief(table)
+    assert kept["a"].tolist() == [1.235, 123500.0, 1.235e-9]
+    assert kept["b"].tolist() == table["b"].tolist() and kept["c"].tolist() == table["c"].tolist()

@@ -135,7 +135,7 @@ def test_prefetch_fills_the_cache_with_the_same_networks(empty_cache, monkeypatc
 
 def test_a_worker_does_its_job_in_the_threads_it_is_given(empty_cache, monkeypatch):
     monkeypatch.setattr(training.threading.Thread, "start", lambda self: None)
-    training._start_worker(1, -1)
+    training.start_worker(1, -1)
     training._fill(QUICK)
     assert torch.get_num_threads() == 1 and len(files(empty_cache)) == 1
 
