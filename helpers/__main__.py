@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from helpers import book, sources
-from helpers.parameters import parameters, profiles, table
+from helpers.book import checks, runner, site, sources
+from helpers.book.parameters import parameters, profiles, table
 
 DONE, CELL_FAILED, BAD_PARAMETER, KERNEL_DIED = 0, 1, 2, 138
 
@@ -41,10 +41,10 @@ def _list(arguments) -> int:
 
 
 def _state(chapter: str, profile: str) -> str:
-    folder = book.place(chapter, profile)
+    folder = runner.place(chapter, profile)
     if not (folder / "run.json").exists():
         return "not run"
-    return "up to date" if book.finished(folder, book.key(chapter, profile)) else "out of date"
+    return "up to date" if runner.finished(folder, runner.key(chapter, profile)) else "out of date"
 
 
 def _show(arguments) -> int:
@@ -54,26 +54,26 @@ def _show(arguments) -> int:
 
 def _run(arguments) -> int:
     known = {parameter.name: parameter for parameter in parameters(arguments.chapter)}
-    # A name that is not known keeps its text: `book.run` refuses it with the nearest right one.
+    # A name that is not known keeps its text: `runner.run` refuses it with the nearest right one.
     changes = {name: known[name].read(text) if name in known else text for name, text in arguments.changes}
-    print(book.run(arguments.chapter, arguments.profile, changes, arguments.force))
+    print(runner.run(arguments.chapter, arguments.profile, changes, arguments.force))
     return DONE
 
 
 def _build(arguments) -> int:
-    print(book.build(arguments.profile))
+    print(site.build(arguments.profile))
     return DONE
 
 
 def _check(arguments) -> int:
-    mistakes, remarks = book.check()
+    mistakes, remarks = checks.check()
     for line in [*mistakes, *(f"note: {remark}" for remark in remarks)]:
         print(line)
     return 1 if mistakes else DONE
 
 
 def _clean(arguments) -> int:
-    for folder, size in book.clean(arguments.yes).items():
+    for folder, size in checks.clean(arguments.yes).items():
         print(f"{size / 1e6:8.1f} MB  {folder}")
     print("emptied" if arguments.yes else "`clean --yes` empties these folders")
     return DONE
@@ -86,9 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
         return globals()[f"_{chosen.command}"](chosen)
     except ValueError as error:
         status, message = BAD_PARAMETER, error
-    except book.KernelDied as error:
+    except runner.KernelDied as error:
         status, message = KERNEL_DIED, error
-    except book.Failed as error:
+    except runner.Failed as error:
         status, message = CELL_FAILED, error
     print(f"error: {message}", file=sys.stderr)
     return status

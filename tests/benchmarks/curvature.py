@@ -15,14 +15,14 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import numpy as np
 import torch
 from side_by_side import medians
 
 from helpers import curvature
-from helpers.data import stream
+from helpers.networks.numerics import stream
 
 torch.set_num_threads(1)
 

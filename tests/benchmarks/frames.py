@@ -19,15 +19,15 @@ import sys
 import warnings
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import torch
 from side_by_side import medians
-
-from helpers import directions, frames, layers, models
-from helpers.data import stream
-
 from torchvision.models import resnet18
+
+from helpers.frames import directions, push_forward
+from helpers.networks import activations, models
+from helpers.networks.numerics import stream
 
 torch.set_num_threads(1)
 warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")
@@ -38,7 +38,7 @@ BLOCKS = [f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)
 @torch.no_grad()
 def one_vector_at_a_time(model, images, vectors, points):
     """Gram matrices (n, k, k) a point, in float64, from a jvp for each of the k vectors."""
-    through = lambda x: layers.record(model, x, points, lambda point, activation: activation.flatten(1))
+    through = lambda x: activations.record(model, x, points, lambda point, activation: activation.flatten(1))
     pushed = [torch.func.jvp(through, (images,), (vectors[:, k].contiguous(),))[1] for k in range(vectors.shape[1])]
     grams = {}
     for point in points:
@@ -64,7 +64,7 @@ def race(name, model, shape, points):
     vectors = torch.cat([named, directions.white_noise(images, VECTORS - named.shape[1], stream(0, "noise"))], dim=1)
     few = (images[:SUBSET], vectors[:SUBSET], points)
     sides = [
-        lambda: frames.gram(model, images, vectors, points),
+        lambda: push_forward.gram(model, images, vectors, points),
         lambda: one_vector_at_a_time(model, images, vectors, points),
         lambda: one_image_and_vector_at_a_time(model, *few),
         lambda: model(images),

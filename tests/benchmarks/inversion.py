@@ -18,13 +18,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import torch
 from side_by_side import medians
 
-from helpers import inversion, models
-from helpers.data import stream
+from helpers.depth import inversion
+from helpers.networks import models
+from helpers.networks.numerics import stream
 
 torch.set_num_threads(1)
 IMAGES, ROUNDS, POINT = 20, 5, "layer2.2"

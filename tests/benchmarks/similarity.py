@@ -16,15 +16,14 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import torch
 from scipy.linalg import solve_sylvester
-
 from side_by_side import medians
 
-from helpers.data import stream
-from helpers.similarity import AngularCKA, AngularShape
+from helpers.networks.numerics import stream
+from helpers.paths.metrics import AngularCKA, AngularShape
 
 torch.set_num_threads(1)
 

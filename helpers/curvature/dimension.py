@@ -1,0 +1,90 @@
+"""How many dimensions a cloud of points has: TwoNN (intrinsic) and PCA (linear)."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from helpers.networks.numerics import double
+
+
+def _cloud(points: Tensor, fewest: int) -> Tensor:
+    """The points in float64, once they pass inspection."""
+    if points.ndim != 2 or points.shape[0] < fewest:
+        raise ValueError(f"points: shape {tuple(points.shape)}, expected (n, D) with n at least {fewest}")
+    if not torch.isfinite(points).all():
+        raise ValueError("points: holds NaN or infinite values, expected finite numbers")
+    return double(points)
+
+
+def _two_nearest(points: Float[Tensor, "n D"], rows: int = 512) -> Float[Tensor, "n 2"]:
+    """Distances to the two nearest other points.
+
+    Computed directly, in blocks of rows: |x|^2 + |y|^2 - 2xy would lose the digits that near neighbours need.
+    """
+    found = []
+    for start in range(0, len(points), rows):
+        block = torch.cdist(points[start : start + rows], points, compute_mode="donot_use_mm_for_euclid_dist")
+        index = torch.arange(len(block), device=points.device)
+        block[index, start + index] = math.inf  # a point is not its own neighbour
+        found.append(block.topk(2, largest=False).values)
+    return torch.cat(found)
+
+
+def two_nn(points: Float[Tensor, "n D"], discard: float = 0.1) -> float:
+    """Intrinsic dimension from the ratio of the distances to the second and first neighbour.
+
+    The slope, through the origin, of -log(1 - F) against log(r2 / r1), F the empirical distribution of the
+    ratios, without the largest ones (Facco et al. 2017, Sci. Rep. 7:12140; fitted as Ansuini et al. 2019 do).
+    Points that have a duplicate, or two neighbours at one distance, carry no ratio and are left out.
+
+    Args:
+        points: (n, D), n at least 20.
+        discard: fraction of the ratios, the largest, that the fit leaves out; in [0, 1).
+
+    Returns:
+        The dimension, a number without unit. It underestimates above about 15 (finite n).
+
+    Raises:
+        ValueError: wrong shape, too few usable points, NaN, or discard out of range.
+    """
+    if not 0 <= discard < 1:
+        raise ValueError(f"discard: {discard}, expected a fraction in [0, 1)")
+    near, far = _two_nearest(_cloud(points, 20)).unbind(1)
+    usable = (near > 0) & (near < far)
+    ratio = (far[usable] / near[usable]).log().sort().values
+    n = len(ratio)
+    if n < 20:
+        raise ValueError(f"points: {n} of {len(points)} have two distinct neighbour distances, expected at least 20")
+    keep = min(math.floor((1 - discard) * n), n - 2)  # the last value of -log(1 - F) is infinite
+    x = ratio[:keep]
+    y = -torch.log1p(-torch.arange(1, keep + 1, dtype=x.dtype, device=x.device) / n)
+    return float((x @ y) / (x @ x))
+
+
+def pca_dimension(points: Float[Tensor, "n D"], variance: float = 0.9, *, standardise: bool = False) -> int:
+    """Number of principal components that carry a share of the variance.
+
+    Args:
+        points: (n, D), n at least 2.
+        variance: the share to exceed, in (0, 1).
+        standardise: divide each feature by its standard deviation first, as the published curvature study
+            does. The count then depends on the axes; without it a rotation changes nothing.
+
+    Raises:
+        ValueError: wrong shape, NaN, variance out of range, or no variance at all.
+    """
+    if not 0 < variance < 1:
+        raise ValueError(f"variance: {variance}, expected a share in (0, 1)")
+    cloud = _cloud(points, 2)
+    cloud = cloud[:, (cloud != cloud[0]).any(0)]  # a constant feature (a dead unit) less its mean is not always 0
+    if not cloud.numel():
+        raise ValueError("points: all equal, expected points that vary")
+    centred = cloud - cloud.mean(0)
+    if standardise:
+        centred = centred / centred.std(0)
+    gram = centred @ centred.T if centred.shape[0] < centred.shape[1] else centred.T @ centred
+    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
+    share = values.cumsum(0) / values.sum()
+    return int((share <= variance).sum()) + 1

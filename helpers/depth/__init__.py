@@ -1,0 +1,14 @@
+"""What a layer's activation gives back of the image: search, optimisers, Jacobians, decoders, image similarity."""
+
+from helpers.depth import decoders, image_similarity, jacobians
+from helpers.depth.inversion import (
+    equivalent_noise,
+    inverse_neighbourhood,
+    invert,
+    measures,
+    projection,
+    shifted,
+    square_root_law,
+    start,
+)  # fmt: skip
+from helpers.depth.optimisers import LITERAL, PRIMARY, STRONG, Inverted, Procedure

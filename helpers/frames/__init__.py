@@ -1,0 +1,4 @@
+"""Directions at an image, pushed through layers, and their statistics."""
+
+from helpers.frames import directions
+from helpers.frames.push_forward import *
