@@ -6,10 +6,9 @@ from pathlib import Path
 
 from helpers.book import parameters, records, sources
 from helpers.networks import cache
-from helpers.networks.user_code import code
 from helpers.verdicts import claims
 
-CELL_LINES = 15
+WIDEST = 88  # columns of code on a page
 READABLE = re.compile(r"(?![0-9a-f]{8}$|[0-9a-f-]{36}$)[a-z][a-z0-9-]*")  # neither of the two random kinds of id
 
 
@@ -28,11 +27,15 @@ def check() -> tuple[list[str], list[str]]:
             status = records.load(chapter, path.stem).status
             if status != "current":
                 (mistakes if status == "unreadable" else remarks).append(f"{chapter}: record {path.stem} is {status}")
+        expected = records.load(chapter, "expected", "laptop")
+        if expected is not None and expected.status == "current" and len(expected.table):
+            failed = expected.table.loc[~expected.table["holds"].astype(bool), "expectation"]
+            mistakes += [f"{chapter}: expected of the laptop run, and not so: {what}" for what in failed]
     return mistakes + _claims(sources.root() / "book" / "claims.yml"), remarks
 
 
 def _untidy(notebook) -> list[str]:
-    """Outputs, counts, random ids, and long cells of a source notebook."""
+    """Outputs, counts, random ids, and wide lines of a source notebook."""
     found = []
     for number, cell in enumerate(notebook.cells):
         name = cell.get("id", f"number {number}")
@@ -42,9 +45,9 @@ def _untidy(notebook) -> list[str]:
             continue
         if cell.outputs or cell.execution_count or "papermill" in cell.metadata:
             found.append(f"cell {name}: has outputs, counts or timings")
-        lines = len(code(cell.source).splitlines())
-        if lines > CELL_LINES and not {"figure", "parameters"} & set(cell.metadata.get("tags", ())):
-            found.append(f"cell {name}: {lines} lines of code, expected at most {CELL_LINES}")
+        wide = [line for line in cell.source.splitlines() if len(line) > WIDEST]
+        if wide and "parameters" not in cell.metadata.get("tags", ()):
+            found.append(f"cell {name}: {len(wide)} lines wider than {WIDEST} columns: {wide[0].strip()[:40]}...")
     return found
 
 

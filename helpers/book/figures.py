@@ -1,20 +1,18 @@
 """The house style of plots: one visual language, colours that survive colour-blindness, intervals as bands."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython import get_ipython
-from IPython.display import Image, Markdown, display, publish_display_data
+from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from helpers.book import records
-from helpers.verdicts import claims
+from helpers.verdicts.intervals import t_interval
 
 _BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _PINK, _GREY, _, _SKY = sns.color_palette("colorblind")
 # The palette's yellow is too faint for a line; a dark one, lest the colour-blind take it for vermilion.
@@ -90,51 +88,6 @@ def picture(figure: Figure) -> Image:
     return Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96))
 
 
-def show(*texts: str) -> None:
-    """Markdown on the page, with its citations and cross-references alive."""
-    display(Markdown("\n\n".join(texts)))
-
-
-def show_table(table: pd.DataFrame, caption: str) -> None:
-    """A small table with a caption."""
-    rows = ["| " + " | ".join(map(str, row)) + " |" for row in (table.columns, *table.to_numpy())]
-    rows.insert(1, "| --- " * len(table.columns) + "|")
-    show("\n".join([f"```{{table}} {caption}", *rows, "```"]))
-
-
-def show_intervals(intervals: pd.DataFrame) -> None:
-    """The table of `claims.intervals`."""
-    estimates = [claims.spell(row) for row in intervals.itertuples()]
-    show_table(intervals[["claim", "arm", "choice"]].assign(estimate=estimates), "Estimates with 95% intervals by claim, arm and choice")
-
-
-def show_recorded(chapter: str, register: Mapping[str, claims.Claim]) -> None:
-    """The verdicts of a chapter's recorded paper-scale run, or that there is none."""
-    record = records.load(chapter, "claims")
-    table = [claims.markdown(record.table, register, anchors=False)] if record is not None and len(record.table) else []
-    show("### At the scale of the paper", records.badge(record), *table)
-
-
-def glue(name: str, value) -> None:
-    """Keep a value or figure for the prose, where {glue:text} or {glue:figure} puts it.
-
-    What myst_nb.glue does, without the packages that only the site needs.
-    """
-    prefix = "application/papermill.record/"
-    data, metadata = get_ipython().display_formatter.format(value)
-    kept = {prefix + kind: content for kind, content in data.items()}
-    publish_display_data(kept, {"scrapbook": {"name": name, "mime_prefix": prefix}} | metadata)
-    if isinstance(value, Figure):
-        plt.close(value)
-
-
-def glue_verdicts(run, judged: pd.DataFrame, register: Mapping[str, claims.Claim]) -> None:
-    """Keep for the prose the badge of a run and the `claims.counts` of its verdicts."""
-    glue("badge", Markdown(records.badge(run)))
-    for name, count in claims.counts(judged, register).items():
-        glue(name, count)
-
-
 def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line) -> None:
     """Mean over seeds with its 95 % t-interval, the label at the line's end; y may be undefined at some x.
 
@@ -142,7 +95,7 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "",
     """
     log = ax.get_yscale() == "log"
     values = table.assign(value=np.log10(table[y].where(table[y] > 0)) if log else table[y]).dropna(subset="value")
-    rows = [(at, claims.t_interval(part.to_numpy())) for at, part in values.groupby(x)["value"]]
+    rows = [(at, t_interval(part.to_numpy())) for at, part in values.groupby(x)["value"]]
     if not rows:
         return
     scale = (lambda v: 10.0 ** np.asarray(v)) if log else np.asarray
@@ -153,6 +106,68 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "",
     if label:
         ax.annotate(label, (at[-1], mid[-1]), xytext=(5, 0), textcoords="offset points", color=colour,
                     va="center", fontsize="small", annotation_clip=False)  # fmt: skip
+
+
+def bands(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None, labels: Mapping | None = None,
+    dashed: Iterable = (), legend: bool = False, **line,
+) -> None:  # fmt: skip
+    """A `band` for each value of the column `by`, in the order of `colours`, or of the table.
+
+    Args:
+        colours: by value; shades of depth where there are none. Values that are not among them are not drawn.
+        labels: by value; the value itself where there is none. They stand at the lines' ends, or in the legend.
+        dashed: values that are drawn as published, hollow and dashed.
+        legend: label the lines for a legend, which the caller places.
+    """
+    if colours is None:
+        values = list(dict.fromkeys(table[by]))
+        colours = dict(zip(values, depth_colours(len(values))))
+    for value, colour in colours.items():
+        rows = table[table[by] == value]
+        if not len(rows):
+            continue
+        arm, label = "faithful" if value in dashed else "corrected", (labels or {}).get(value, str(value))
+        band(ax, rows, x, y, colour, "" if legend else label, arm, **line)
+        if legend:
+            ax.plot([], [], color=colour, label=label, **(ARMS[arm] | {"markeredgecolor": colour} | line))
+
+
+def along(ax: Axes, names: Sequence[str]) -> None:
+    """Names of points in order under the axis, in place of numbers."""
+    ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
+
+
+def beside(ax: Axes, **options) -> None:
+    """The legend to the right of a panel."""
+    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), **options)
+
+
+def image(ax: Axes, picture, title: str = "", side: str = "", below: str = "", **limits) -> None:
+    """A small picture (c, h, w) without axes, grey where it has one channel, its values in [0, 1] unless limits say else."""
+    picture = np.asarray(picture)
+    limits = {"vmin": 0, "vmax": 1} | limits
+    if len(picture) > 1:
+        ax.imshow(picture.clip(0, 1).transpose(1, 2, 0))
+    else:
+        ax.imshow(picture[0], cmap="gray", **limits)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, fontsize="small", loc="center")
+    ax.set_ylabel(side, fontsize="small")
+    ax.set_xlabel(below, fontsize="small", labelpad=1)
+
+
+def matrix(ax: Axes, values: np.ndarray, names: Sequence[str], numbers: bool = True, **options):
+    """A square table as colours, with its numbers on them; the image, for a colour bar."""
+    shown = ax.imshow(values, **options)
+    for (i, j), value in np.ndenumerate(values) if numbers else ():
+        dark = abs(value) > 0.6 * np.nanmax(np.abs(values))
+        ax.text(j, i, f"{value:.1f}".replace("-", "−"), ha="center", va="center", fontsize="x-small",
+                color="white" if dark else "black")  # fmt: skip
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
+    ax.set_yticks(range(len(names)), names, fontsize="x-small")
+    return shown
 
 
 def room(axes, share: float = 0.3) -> None:

@@ -5,19 +5,12 @@ of the run that measured it. Records of paper-scale runs are committed under boo
 """
 
 import dataclasses
-import functools
-import inspect
 import io
 import json
 import math
-import os
 import shutil
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,13 +19,9 @@ import numpy as np
 import pandas as pd
 
 from helpers.book import parameters, sources
-from helpers.networks import cache, processes
-from helpers.networks.cache import digest, write
-from helpers.networks.user_code import code, imported
+from helpers.networks.cache import write
 
 LIMIT = 200_000  # bytes of one record: it is committed
-WORTH = 10  # seconds of work: less is done before a second process has started
-_elsewhere = threading.local()  # the processes that compute what this thread is to remember, if any
 
 
 @dataclasses.dataclass
@@ -57,13 +46,23 @@ class Record:
             return dict(found)
 
 
-def save(run, name: str, table: pd.DataFrame, arrays: dict | None = None, **notes) -> Path:
-    """Write what a run measured; notes (such as `data`, the checksum of the images) join its provenance.
+def save(
+    run, name: str, table: pd.DataFrame, digits: int | None = None, arrays: dict | None = None, data: Any = None, **notes
+) -> Path:
+    """Write what a run measured; notes join its provenance.
+
+    Args:
+        digits: significant digits of numbers that are no integers, for a record is committed, and small; all by default.
+        arrays: saved beside the table.
+        data: the data set of the measurement, whose checksum is noted.
 
     ValueError if the JSON would exceed 200 kB, or the table has columns of one name.
     """
+    if data is not None:
+        notes["data"] = data.checksum
     if not table.columns.is_unique:
         raise ValueError(f"table: columns {list(table.columns)}: expected distinct names")
+    table = table if digits is None else table.map(lambda value: rounded(value, digits))
     content = {
         "chapter": run.chapter,
         "name": name,
@@ -72,7 +71,7 @@ def save(run, name: str, table: pd.DataFrame, arrays: dict | None = None, **note
         "provenance": provenance(run) | notes,
         "table": {str(column): _pack(table[column]) for column in table},
     }
-    lines = (f"{json.dumps(part)}: {json.dumps(value, default=_plain)}" for part, value in content.items())
+    lines = (f"{json.dumps(part)}: {json.dumps(value, default=plain)}" for part, value in content.items())
     text = "{\n" + ",\n".join(lines) + "\n}\n"  # a line for each part, so that changes are easy to see
     if len(text.encode()) > LIMIT:
         raise ValueError(f"table: {len(text.encode())} bytes as JSON: expected at most {LIMIT}; summarise it")
@@ -82,6 +81,11 @@ def save(run, name: str, table: pd.DataFrame, arrays: dict | None = None, **note
         np.savez_compressed(buffer, **arrays)
         write(path.with_suffix(".npz"), buffer.getvalue())
     return write(path, text)
+
+
+def rounded(value: Any, digits: int) -> Any:
+    """A number with so many significant digits; anything that is no fraction as it is."""
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def load(chapter: str, name: str, profile="paper") -> Record | None:
@@ -103,11 +107,6 @@ def load(chapter: str, name: str, profile="paper") -> Record | None:
         return Record(chapter, name, profile, pd.DataFrame(), {}, {}, "unreadable", path)
     current = measured_by == sources.measuring(chapter) and _of_profile(chapter, profile, given)
     return Record(chapter, name, profile, table, given, origin, "current" if current else "stale", path)
-
-
-def brief(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers with four digits: a record is committed, and small."""
-    return table.map(lambda value: float(f"{value:.4g}") if isinstance(value, float) else value)
 
 
 def beside(run, name: str, live: pd.DataFrame) -> list[tuple[str, pd.DataFrame, dict]]:
@@ -194,87 +193,6 @@ def provenance(run) -> dict[str, Any]:
     }
 
 
-def remember(key: dict, compute, sources: tuple = ()) -> Any:
-    """What `compute()` gives, kept in the cache so that an interrupted run resumes where it stopped.
-
-    key: everything the result depends on (the network's specification, the images, the device). Of a reader's network
-    that it names, the code counts too.
-    sources: the modules or functions that measure; a change in their code, or in the helpers that they
-    import, asks for a new measurement. The result passes through JSON, whether computed now or earlier.
-    """
-    path = cache_folder() / f"{_identity(key, sources)}.json"
-    if path.exists():
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))["result"]
-        except (ValueError, KeyError, TypeError):
-            print(f"{path}: damaged; measured again", file=sys.stderr)
-    pool = getattr(_elsewhere, "pool", None)
-    result = compute() if pool is None else pool.submit(compute).result()
-    text = json.dumps({"key": key, "result": result}, default=_plain)
-    write(path, text)
-    return json.loads(text)["result"]
-
-
-def each(measure, arguments: Sequence[tuple], device) -> list:
-    """`measure(*those)` for each of the arguments, in order; what it remembers is computed one process a core.
-
-    For a CPU alone, where a small network keeps no more than one core busy, and only if the first took long enough that
-    starting processes pays. A result is the same either way: every process has as many threads as this one.
-    """
-    import torch
-
-    started = time.perf_counter()
-    found = [measure(*those) for those in arguments[:1]]
-    left, cores = list(arguments[1:]), os.cpu_count() or 1
-    if device.type != "cpu" or cores < 2 or (time.perf_counter() - started) * len(left) < WORTH:
-        return found + [measure(*those) for those in left]
-    from joblib.externals.loky import get_reusable_executor
-
-    threads = torch.get_num_threads()
-    pool = get_reusable_executor(cores, timeout=300, initializer=processes.start_worker, initargs=(threads, os.getpid()))
-
-    def enter() -> None:
-        torch.set_num_threads(threads)
-        _elsewhere.pool = pool
-
-    with ThreadPoolExecutor(cores, initializer=enter) as waiting:
-        return found + list(waiting.map(lambda those: measure(*those), left))
-
-
-def cache_folder() -> Path:
-    """Where `remember` keeps what it measured."""
-
-    return cache.folder() / "measured"
-
-
-def _identity(key: dict, measured_by: tuple) -> str:
-    """The hash of a key, of the code that measures, and of the versions and threads it runs with."""
-    key = json.loads(json.dumps(key, default=_plain))
-    of_the_reader = [code for text in _texts(key) if (code := imported(text))]
-    parts = [key, *_code(measured_by), sources.versions(), os.environ.get("OMP_NUM_THREADS"), of_the_reader]
-    return digest(*parts)
-
-
-def _texts(value) -> Iterator[str]:
-    """Every text in a nested value of JSON, but for the keys."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
-
-
-@functools.cache  # a chapter asks once for each of its networks
-def _code(measured_by: tuple) -> tuple[list[str], dict[str, str]]:
-    """The code of modules and functions, and the hashes of the helpers that they import."""
-    texts = []
-    for source in measured_by:
-        module = inspect.getmodule(source)
-        of_helpers = module is not None and module.__name__.startswith("helpers.")
-        texts.append(f"import {module.__name__}" if of_helpers else code(inspect.getsource(source)))
-    return texts, sources.helpers_used(texts, without=sources.HOUSEKEEPING)
-
-
 def _commit() -> str | None:
     """The commit of the checkout, with -dirty when tracked files differ from it; None outside git."""
     command = ["git", "-C", str(sources.root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
@@ -293,6 +211,9 @@ def _device_name(device) -> str:
 
 
 def _pack(column: pd.Series) -> dict:
+    if isinstance(column.dtype, pd.CategoricalDtype):  # a text that is often repeated
+        known = [None if pd.isna(value) else value for value in column.unique()]
+        return {"type": "category", "known": known, "values": [known.index(None if pd.isna(v) else v) for v in column]}
     values = column.tolist()
     if column.dtype.kind == "f":  # JSON knows neither NaN nor infinity
         values = [None if math.isnan(x) else str(x) if math.isinf(x) else x for x in values]
@@ -301,12 +222,14 @@ def _pack(column: pd.Series) -> dict:
 
 def _unpack(packed: dict) -> pd.Series:
     values = packed["values"]
+    if packed["type"] == "category":
+        return pd.Series([packed["known"][place] for place in values])
     if packed["type"].startswith("float"):
         values = [math.nan if x is None else float(x) for x in values]
     return pd.Series(values, dtype=packed["type"])
 
 
-def _plain(value):
+def plain(value):
     """JSON for what JSON does not know: numpy, tensors, dataclasses, paths."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)

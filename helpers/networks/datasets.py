@@ -53,6 +53,10 @@ class Dataset:
     std: tuple[float, ...]
     checksum: str
 
+    def __fingerprint__(self) -> list:
+        """What counts of it where a result depends on it."""
+        return [self.name, self.checksum, self.mean, self.std, self.classes]
+
     @property
     def augmentation(self) -> dict[str, int | bool]:
         """Arguments of `augment` that leave the class as it is: an eighth of the side; digits are not mirrored."""

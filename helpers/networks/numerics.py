@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,3 +32,8 @@ def double(values: Tensor | nn.Module) -> Tensor | nn.Module:
     """A tensor, or a network (in place), in float64, in which estimators work; MPS has none: there they move to the CPU."""
     device = values.device if isinstance(values, Tensor) else next(values.parameters()).device
     return (values.cpu() if device.type == "mps" else values).double()
+
+
+def numpy_stream(seed: int, *purpose: str | int | float) -> np.random.Generator:
+    """The same for numpy: the random stream of a seed and a purpose."""
+    return np.random.default_rng(stream(seed, *purpose).initial_seed())

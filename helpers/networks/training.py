@@ -4,9 +4,6 @@ A `Spec` holds everything that determines a trained network; `trained` gives the
 and `checkpoints` what it was on the way. How it is trained: `helpers.networks.fitting`.
 """
 
-import hashlib
-import inspect
-import itertools
 import json
 import os
 import sys
@@ -22,27 +19,12 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from helpers.networks import (
-    architectures,
-    augmentation,
-    cache,
-    datasets,
-    fitting,
-    models,
-    numerics,
-    pretrained,
-    processes,
-    tracing,
-    user_code,
-    user_models,
-)
-from helpers.networks.fitting import RECIPES, Spec
+from helpers.networks import cache, datasets, fitting, models, numerics, pretrained, processes
+from helpers.networks.fingerprints import fingerprint
+from helpers.networks.fitting import RECIPES as RECIPES
+from helpers.networks.fitting import Spec
 
 WORTH = 50_000  # training images: fewer have been learned from before a second process has started
-# Read once, at import: an edit while a run goes on must not pass for the code that trains.
-SOURCES = [Path(module.__file__).read_text() for module in (models, architectures, pretrained, user_models, tracing, fitting, augmentation)]
-SOURCES.append(inspect.getsource(datasets.augment))
-SHARED = ("plain", "no decay", "augment", "mixup", "manifold", "noise")  # the recipes of the zoo
 
 
 @dataclass
@@ -114,10 +96,14 @@ def dataset(spec: Spec, device: torch.device | str | None = None) -> datasets.Da
 
 
 def key(spec: Spec, images: datasets.Dataset, device: torch.device) -> str:
-    """A hash of all that decides the weights: specification, images, kind of device, the sources that train, and the reader's."""
-    of_the_reader = user_code.imported(spec.model)
-    parts = [asdict(spec), images.checksum, images.mean, images.std, device.type, SOURCES, of_the_reader]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    """The fingerprint of all that decides the weights: specification, images, kind of device, and the code that trains."""
+    return fingerprint(spec, images, device.type, _code())
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """The fingerprint of the code that trains: that of this process, whatever is edited meanwhile."""
+    return fingerprint(fitting.descend, models.build)
 
 
 def _path(spec: Spec, images: datasets.Dataset, device: torch.device, step: int | None = None) -> Path:
@@ -231,22 +217,6 @@ def calibrate(net: Trained, batches: int = 8) -> Trained:
     for norm in norms:
         norm.eval().momentum = usual
     return net
-
-
-def zoo(profile: str) -> list[Spec]:
-    """The networks that chapters share, for the profile `smoke`, `laptop` or `paper` (CIFAR-10)."""
-    if profile == "smoke":
-        return [Spec(model, seed=seed, epochs=1) for model in ("resnet8", "mlp2") for seed in (100, 101)]
-    slow = {"epochs": 60, "lr": 0.1}  # without batch norm, an MLP takes five times as long to get there
-    cifar = {"dataset": "cifar10", "epochs": 15, "batch": 512, "lr": 0.2}
-    if profile == "laptop":
-        grid, seeds = {"resnet14": {}, "vgg8": {}, "mlp4": slow}, range(100, 105)
-    elif profile == "paper":
-        grid, seeds = dict.fromkeys(("resnet18-w32", "resnet18", "vgg13", "vgg19-w32"), cifar), range(100, 105)
-    else:
-        raise ValueError(f"profile={profile!r}: expected smoke, laptop or paper")
-    cells = itertools.product(grid.items(), SHARED, seeds)
-    return [Spec(model, seed=seed, **usual, **RECIPES[recipe]) for (model, usual), recipe, seed in cells]
 
 
 def prefetch(

@@ -1,12 +1,15 @@
 """Estimates with 95 % intervals, over seeds or over networks, and p-values adjusted for their number."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from helpers.networks.numerics import numpy_stream
 
 FEWEST = {"t": 3, "bootstrap": 20}  # seeds, networks: with fewer nothing is judged
 Numbers = Sequence[float] | np.ndarray | pd.Series
@@ -41,14 +44,9 @@ def t_interval(values: Numbers, null: float = 0.0) -> Interval:
     return Interval(float(mean), float(mean - half), float(mean + half), len(x), float(p), "t over seeds")
 
 
-def over_seeds(seeds: Sequence[int], value: Callable[[int], float], null: float = 0.0) -> Interval:
-    """The `t_interval` of value(seed) over seeds."""
-    return t_interval([value(seed) for seed in seeds], null)
-
-
 def bootstrap_interval(
-    statistic: Callable[..., np.ndarray | float], *columns: Numbers, generator: np.random.Generator, draws: int = 2000,
-    null: float = 0.0,
+    statistic: Callable[..., np.ndarray | float], *columns: Numbers, generator: np.random.Generator | None = None,
+    draws: int = 2000, null: float = 0.0,
 ) -> Interval:  # fmt: skip
     """95 % percentile bootstrap over networks (or images) of a statistic of paired columns.
 
@@ -56,6 +54,7 @@ def bootstrap_interval(
         statistic: takes one array a column and an `axis`, as `spearman` does.
         columns: n values each, one a network, n at least 20; with fewer the interval would be too narrow to
             trust and is left undefined.
+        generator: by default the stream of bootstraps, the same for every interval.
         null: what the p-value asks about.
     """
     x = np.asarray(columns, dtype=float)
@@ -63,10 +62,14 @@ def bootstrap_interval(
     estimate = float(statistic(*x)) if n > 2 else nan
     if n < FEWEST["bootstrap"] or not (np.isfinite(x).all() and math.isfinite(estimate)):
         return Interval(estimate, nan, nan, n, nan, method)
-    drawn = generator.integers(n, size=(draws, n))
-    values = statistic(*(column[drawn] for column in x), axis=-1)
-    low, high = np.percentile(values, (2.5, 97.5))
-    if not math.isfinite(high - low):  # undefined for some of the samples, as where a column is nearly constant
+    with warnings.catch_warnings():  # undefined for some of the samples, as where a column is nearly constant
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap(
+            x, statistic, paired=True, vectorized=True, n_resamples=draws, method="percentile",
+            rng=generator or numpy_stream(0, "bootstrap"),
+        )  # fmt: skip
+    (low, high), values = found.confidence_interval, found.bootstrap_distribution
+    if not math.isfinite(high - low):
         return Interval(estimate, nan, nan, n, nan, method)
     p = 2 * max(min((values <= null).mean(), (values >= null).mean()), 1 / draws)
     return Interval(estimate, float(low), float(high), n, min(1.0, float(p)), method)
@@ -78,6 +81,20 @@ def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray | float
     a, b = (v - v.mean(axis, keepdims=True) for v in (a, b))
     with np.errstate(invalid="ignore"):
         return (a * b).sum(axis) / np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
+
+
+def partial_spearman(*columns: np.ndarray, axis: int = -1) -> np.ndarray | float:
+    """Rank correlation of the first two columns given the others, for many samples at once; NaN where one is constant."""
+    ranks = np.stack([stats.rankdata(column, axis=axis) for column in np.broadcast_arrays(*columns)])
+    ranks = ranks - ranks.mean(-1, keepdims=True)
+    products = np.einsum("i...n,j...n->...ij", ranks, ranks)
+    size = np.sqrt(np.einsum("...ii->...i", products))
+    varied = (size > 0).all(-1)
+    size = np.where(varied[..., None], size, 1)
+    inverse = np.linalg.pinv(products / size[..., :, None] / size[..., None, :])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = -inverse[..., 0, 1] / np.sqrt(inverse[..., 0, 0] * inverse[..., 1, 1])
+    return np.where(varied, found, np.nan)[()]
 
 
 def holm(p_values: Numbers) -> np.ndarray:

@@ -1,0 +1,138 @@
+"""Measurements, kept: what one depends on is derived from the code that makes it and the values it reads.
+
+`measure` calls a function for each of many networks, one process a core, and gives tidy tables. What it found lies in
+the cache under the fingerprint of the function (`helpers.networks.fingerprints`), so that an interrupted run resumes,
+and a changed line, parameter or image measures again.
+"""
+
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from helpers.book import sources
+from helpers.book.records import plain
+from helpers.networks import cache, processes
+from helpers.networks.fingerprints import fingerprint
+
+WORTH = 10  # seconds of work: less is done before a second process has started
+Tables = pd.DataFrame | dict[str, pd.DataFrame]
+
+
+def grid(**axes: Sequence) -> list[dict]:
+    """Every combination of values, the last one changing fastest: the networks of an experiment, as `measure` takes them."""
+    return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+
+
+def measure(run, function: Callable[..., Any], over: Sequence[Mapping], missing: list | None = None) -> Tables:
+    """What a function finds for each of `over`, as tidy tables; kept, so that an interrupted run resumes.
+
+    Args:
+        run: of the chapter.
+        function: called as `function(**each)`; gives one row (a dict), several (a list of dicts), or a dict of lists of
+            rows, one a table. What it gives passes through JSON.
+        over: keyword arguments, such as `grid` makes; they become columns, the last ones.
+        missing: takes (arguments, message) where the function raised FileNotFoundError, instead of its being raised.
+
+    Returns:
+        A table; or tables by name, if the function gives several.
+    """
+    over = [dict(each) for each in over]
+    found = _found(run, function, over, missing)
+    found = [(each, rows) for each, rows in zip(over, found) if rows is not None]
+    several = [rows for _, rows in found if _is_several(rows)]
+    if not several:
+        return _table([(each, rows if isinstance(rows, list) else [rows]) for each, rows in found])
+    return {name: _table([(each, rows[name]) for each, rows in found]) for name in several[0]}
+
+
+def _is_several(rows: Any) -> bool:
+    return isinstance(rows, dict) and bool(rows) and all(isinstance(part, list) for part in rows.values())
+
+
+def _table(found: list[tuple[dict, list[dict]]]) -> pd.DataFrame:
+    parts = [pd.DataFrame(rows).assign(**each) for each, rows in found if rows]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _found(run, function: Callable, over: list[dict], missing: list | None) -> list:
+    """The results in order: from the cache, or computed now, the first here and the others side by side."""
+    print_of_it = fingerprint(function)
+    paths = [_path(run, print_of_it, each) for each in over]
+    found = {path: _kept(path) for path in dict.fromkeys(paths)}
+    wanted = {path: each for path, each in zip(paths, over) if found[path] is None}
+    for done, (path, result) in enumerate(_computed(run, function, wanted), start=1):
+        found[path] = result
+        _tell(function, done, len(wanted))
+    absent = [(each, found[path]["absent"]) for path, each in zip(paths, over) if "absent" in found[path]]
+    if absent and missing is None:
+        raise FileNotFoundError(absent[0][1])
+    if missing is not None:
+        missing += absent
+    return [found[path].get("result") for path in paths]
+
+
+def _computed(run, function: Callable, wanted: dict[Path, dict]) -> Iterator[tuple[Path, dict]]:
+    """Results as they come. On a CPU a small network keeps no more than one core busy: then one process a core."""
+    started, jobs = time.perf_counter(), list(wanted.items())
+    for path, each in jobs[:1]:
+        yield path, _keep(path, function, each)
+    left, cores = jobs[1:], os.cpu_count() or 1
+    worth = (time.perf_counter() - started) * len(left) > WORTH
+    if run.device.type != "cpu" or cores < 2 or not worth:
+        yield from ((path, _keep(path, function, each)) for path, each in left)
+        return
+    given = (torch.get_num_threads(), os.getpid())
+    with joblib.parallel_config(backend="loky", initializer=processes.start_worker, initargs=given):
+        tasks = (joblib.delayed(_keep)(path, function, each) for path, each in left)
+        results = joblib.Parallel(n_jobs=min(cores, len(left)), return_as="generator", batch_size=1)(tasks)
+        yield from zip([path for path, _ in left], results)
+
+
+def _tell(function: Callable, done: int, total: int) -> None:
+    name = getattr(function, "__name__", "measurement")
+    print(f"{name}: {done} of {total}", file=sys.stderr, flush=True)
+
+
+def _path(run, print_of_it: str, each: dict) -> Path:
+    """The file of a result: the function, its arguments, the device, the versions and the threads it ran with."""
+    name = fingerprint(print_of_it, each, run.device.type, sources.versions(), torch.get_num_threads())
+    return cache.folder() / "measured" / f"{name}.json"
+
+
+def _keep(path: Path, function: Callable, each: dict) -> dict:
+    """Compute a result and keep it with its checksum; whoever comes second waits, and finds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if (kept := _kept(path)) is not None:
+            return kept
+        try:
+            content = {"result": json.loads(json.dumps(function(**each), default=plain))}
+        except FileNotFoundError as error:  # asked for again the next time: it may be there by then
+            return {"absent": str(error)}
+        text = json.dumps(content)
+        cache.write(path, json.dumps({"of": each, "checksum": cache.digest(content)}, default=plain)[:-1] + f', "kept": {text}}}\n')
+        return content
+
+
+def _kept(path: Path) -> dict | None:
+    """A result that was kept; None if there is none, or if it is damaged (said on stderr)."""
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["checksum"] == cache.digest(found["kept"]):
+            return found["kept"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    print(f"{path.name} in the cache is damaged; it is measured again", file=sys.stderr)
+    return None

@@ -1,0 +1,66 @@
+"""What stands on a page besides figures: text, tables, values for the prose, what was expected, where numbers come from."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import Markdown, display, publish_display_data
+from matplotlib.figure import Figure
+
+from helpers.book import records
+from helpers.verdicts.claims import register
+from helpers.verdicts.tables import markdown
+
+
+def show(*texts: str) -> None:
+    """Markdown on the page, with its citations and cross-references alive."""
+    display(Markdown("\n\n".join(texts)))
+
+
+def show_table(table: pd.DataFrame, caption: str) -> None:
+    """A small table with a caption."""
+    show(as_table(table, caption))
+
+
+def as_table(table: pd.DataFrame, caption: str) -> str:
+    """A table with a caption, in MyST."""
+    rows = ["| " + " | ".join(map(str, row)) + " |" for row in (table.columns, *table.to_numpy())]
+    rows.insert(1, "| --- " * len(table.columns) + "|")
+    return "\n".join([f"```{{table}} {caption}", *rows, "```"])
+
+
+def glue(name: str, value) -> None:
+    """Keep a value or figure for the prose, where {glue:text} or {glue:figure} puts it.
+
+    What myst_nb.glue does, without the packages that only the site needs.
+    """
+    prefix = "application/papermill.record/"
+    data, metadata = get_ipython().display_formatter.format(value)
+    kept = {prefix + kind: content for kind, content in data.items()}
+    publish_display_data(kept, {"scrapbook": {"name": name, "mime_prefix": prefix}} | metadata)
+    if isinstance(value, Figure):
+        plt.close(value)
+
+
+def show_recorded(run) -> None:
+    """The verdicts of a chapter's recorded paper-scale run, or that there is none."""
+    record = records.load(run.chapter, "claims")
+    known = record is not None and len(record.table)
+    table = [markdown(record.table, register(run.chapter), anchors=False)] if known else []
+    show("### At the scale of the paper", records.badge(record), *table)
+
+
+def show_provenance(run, *others: str) -> None:
+    """Where the numbers of a page come from, and their tables to take along, with those of other chapters."""
+    show(records.badge(run), records.downloads(run, *others))
+
+
+def expect(run, expectations: Mapping[str, bool]) -> None:
+    """What should come out for the book's own networks, whatever the machine: recorded as `expected`, and shown.
+
+    It never stops a run: a reader's network, or a shorter search, may well do otherwise. `checks` looks at it.
+    """
+    table = pd.DataFrame({"expectation": list(expectations), "holds": [bool(holds) for holds in expectations.values()]})
+    records.save(run, "expected", table)
+    show_table(table.assign(holds=table["holds"].map({True: "yes", False: "**no**"})), "Expected of the book's own networks")

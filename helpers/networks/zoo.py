@@ -1,0 +1,71 @@
+"""The networks of a chapter: what they share, and what each condition changes.
+
+A network is named by its model, its condition and its seed, in every chapter and in every table.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+
+from helpers.networks import models, training
+from helpers.networks.fitting import Spec
+
+STATES = ("calibrated", "epoch")  # what a condition may say besides the fields of a Spec
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """Networks by model, condition and seed.
+
+    Attributes:
+        shared: fields of `Spec` that all conditions share.
+        conditions: what each changes in them; besides, `calibrated` takes batch norm's statistics afresh
+            (`training.calibrate`) and `epoch` stops training there.
+        device: where the networks are.
+
+    ValueError for a field that `Spec` has not.
+    """
+
+    shared: Mapping[str, Any]
+    conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"trained": {}, "untrained": {"epochs": 0}})
+    device: torch.device | str | None = None
+
+    def __post_init__(self) -> None:
+        known = {*(each.name for each in fields(Spec)), *STATES}
+        for name, changes in {"shared": self.shared, **self.conditions}.items():
+            if unknown := set(changes) - known:
+                raise ValueError(f"{name}: {sorted(unknown)}, expected fields of Spec, {' or '.join(STATES)}")
+
+    def spec(self, model: str, condition: str, seed: int) -> Spec:
+        """What decides the weights. ValueError for a condition that there is not."""
+        if condition not in self.conditions:
+            raise ValueError(f"condition={condition!r}: expected one of {', '.join(self.conditions)}")
+        given = {name: value for name, value in {**self.shared, **self.conditions[condition]}.items() if name not in STATES}
+        return Spec(model=model, seed=seed, **given)
+
+    def network(self, model: str, condition: str, seed: int) -> training.Trained:
+        """The network in evaluation mode, from the cache or trained now."""
+        chosen = self.conditions.get(condition, {})
+        epochs = [chosen["epoch"]] if "epoch" in chosen else []
+        net = training.checkpoints(self.spec(model, condition, seed), epochs=epochs, device=self.device)[0]
+        return training.calibrate(net) if chosen.get("calibrated") else net
+
+    def prefetch(self, wanted: Iterable[Mapping[str, Any]]) -> None:
+        """Train what the cache lacks of these networks (their model, condition and seed), one process a core."""
+        specs: dict[Spec, tuple] = {}
+        for each in wanted:
+            spec = self.spec(each["model"], each["condition"], each["seed"])
+            epoch = self.conditions[each["condition"]].get("epoch")
+            specs[spec] = (*specs.get(spec, ()), *([] if epoch is None else [epoch]))
+        training.prefetch(specs, self.device)
+
+    def accuracy(self, wanted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One row a network: what `wanted` says of it, and what it was trained to."""
+        return [dict(each) | self.network(each["model"], each["condition"], each["seed"]).accuracy for each in wanted]
+
+    def points(self, model: str, seed: int, condition: str | None = None) -> dict[str, float]:
+        """The points of a network in order, `input` first, with their relative depth."""
+        net = self.network(model, condition or next(iter(self.conditions)), seed)
+        return models.points(net.model, net.images.test_images[:2] / 255)

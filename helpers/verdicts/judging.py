@@ -1,0 +1,150 @@
+"""From values to verdicts: intervals by claim, arm and choice, and what the rules say of them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
+
+from helpers.verdicts.claims import ARMS, Claim, Rule
+from helpers.verdicts.intervals import FEWEST, Interval, bootstrap_interval, holm, t_interval
+from helpers.verdicts.statistics import STATISTICS
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says about an interval; `note` explains a verdict that the numbers alone do not."""
+
+    verdict: str
+    interval: Interval | None
+    note: str = ""
+
+
+def _decide(rule: Rule, i: Interval) -> tuple[str, str]:
+    what, fewest = ("seeds", FEWEST["t"]) if i.method.startswith("t ") else ("networks", FEWEST["bootstrap"])
+    if i.n < fewest:
+        return "not judged", f"{i.n} {what}, {fewest} are the fewest"
+    if not all(map(math.isfinite, (i.estimate, i.low, i.high))):
+        return "not judged", "undefined somewhere"
+    if rule.kind == "within":
+        if -rule.bound < i.low and i.high < rule.bound:
+            return "holds", ""
+        outside = i.low > rule.bound or i.high < -rule.bound
+        return ("does not hold", "") if outside else ("inconclusive", "")
+    if rule.kind == "two-sided":
+        small = "smaller than the margin" if max(abs(i.low), abs(i.high)) < rule.margin else ""
+        if i.low > 0 or i.high < 0:
+            return ("positive" if i.low > 0 else "negative"), small
+        return ("none", "") if small else ("inconclusive", "")
+    sign = 1 if rule.kind == "greater" else -1
+    low, high = sorted((sign * (i.low - rule.bound), sign * (i.high - rule.bound)))
+    if low > 0:
+        return "holds", "smaller than the margin" if high < rule.margin else ""
+    return ("does not hold", "") if high < rule.margin else ("inconclusive", "")
+
+
+def judge(rule: Rule, by_choice: Mapping[str, Interval]) -> Verdict:
+    """The verdict of a rule on intervals by choice, one for each value of a choice that the claim does not fix
+    (dimension, metric, reference), the headline first; none at all where nothing was measured.
+
+    A claim holds when the interval lies wholly on the claimed side of the bound; it does not hold when the
+    interval excludes an effect of the size of the margin. No interval that contains the bound lets a claim hold.
+    If verdict or sign changes with the choice, the verdict is inconclusive, and the note says with which.
+    """
+    if not rule.judged:
+        return Verdict(rule.kind, None, rule.reason)
+    if not by_choice:
+        return Verdict("not judged", None, "not measured in this profile")
+    headline = next(iter(by_choice.values()))
+    verdict, note = _decide(rule, headline)
+    signed = rule.kind != "within" and verdict != "none"  # the others make no statement about a sign
+    changed = [
+        name
+        for name, i in by_choice.items()
+        if _decide(rule, i)[0] != verdict or signed and (i.estimate > rule.bound) != (headline.estimate > rule.bound)
+    ]
+    if changed and verdict not in ("inconclusive", "not judged"):
+        return Verdict("inconclusive", headline, f"{verdict} at first choice; changes with {', '.join(changed)}")
+    return Verdict(verdict, headline, note)
+
+
+def intervals(values: pd.DataFrame, register: Mapping[str, Claim]) -> pd.DataFrame:
+    """Every interval behind the verdicts, one row a claim, arm and choice ("" where there is none), headlines first.
+
+    Args:
+        values: the table of `values.tidy`.
+        register: claims by id. What is drawn (seeds or networks), of which statistic, and what the p-value asks about
+            stands in their rules.
+
+    Raises:
+        ValueError: values for which there is no rule.
+    """
+    found = []
+    for (claim, arm, choice), rows in values.groupby(["claim", "arm", "choice"], sort=False):
+        if claim not in register or arm not in register[claim].rules:
+            known = f"expected a claim of {', '.join(register)} and one of its arms"
+            raise ValueError(f"measured: {(claim, arm)}, {known}")
+        found.append({"claim": claim, "arm": arm, "choice": choice} | asdict(interval(register[claim].rules[arm], rows)))
+    table = pd.DataFrame(found, columns=["claim", "arm", "choice", *(field.name for field in fields(Interval))])
+    order = {(name, arm): place for place, (name, arm) in enumerate(arms(register))}
+    places = [order[row.claim, row.arm] for row in table.itertuples()]
+    return table.assign(place=places).sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
+
+
+def interval(rule: Rule, rows: pd.DataFrame) -> Interval:
+    """The interval of the values of one claim, arm and choice."""
+    if not rule.statistic:
+        return t_interval(rows["value"], null=rule.null)
+    columns = [part["value"].to_numpy() for _, part in rows.groupby("of", sort=False)]
+    return bootstrap_interval(STATISTICS[rule.statistic], *columns, null=rule.null)
+
+
+def arms(register: Mapping[str, Claim]) -> list[tuple[str, str]]:
+    """Every claim with each of its arms, in order."""
+    return [(name, arm) for name, claim in register.items() for arm in claim.rules]
+
+
+def table(intervals: pd.DataFrame, register: Mapping[str, Claim], profile: str = "") -> pd.DataFrame:
+    """The verdicts, one row a claim and arm, ready to be recorded; Holm's adjustment runs over the rows of each arm.
+
+    Args:
+        intervals: as the function of that name makes them.
+        register: claims by id.
+        profile: that of the run; a claim that is judged in others alone is estimated here.
+    """
+    rows = []
+    for name, arm in arms(register):
+        claim, rule = register[name], register[name].rules[arm]
+        part = intervals[(intervals["claim"] == name) & (intervals["arm"] == arm)]
+        by_choice = {row.choice: Interval(*(getattr(row, field.name) for field in fields(Interval))) for row in part.itertuples()}
+        found = judge(rule, by_choice)
+        i = found.interval
+        if rule.judged and claim.profiles and profile not in claim.profiles and i is not None:
+            found = Verdict("not judged", i, f"an estimate; judged at the profile {' or '.join(claim.profiles)}")
+        numbers = {k: getattr(i, k) if i else None for k in ("estimate", "low", "high", "n", "p", "method")}
+        if rule.kind == "within":
+            numbers["p"] = None  # that of no effect, which is not what the rule asks
+        rows.append({"claim": name, "arm": arm, "source": claim.source, "verdict": found.verdict,
+                     **numbers, "note": found.note, "rule": rule.hash})  # fmt: skip
+    frame = pd.DataFrame(rows)
+    frame["p"] = frame["p"].astype(float)
+    frame["p_holm"] = frame.groupby("arm")["p"].transform(lambda p: holm(p.to_numpy()))
+    return frame
+
+
+def counts(judged: pd.DataFrame, register: Mapping[str, Claim]) -> dict[str, int]:
+    """How many of the headline claims have which verdict, by arm, for the prose; `judged` is the table of `table`.
+
+    ARM_holds, ARM_not, ARM_open (inconclusive) count the statements; ARM_asked counts the questions, two-sided
+    rules, and ARM_answered those with an answer.
+    """
+    found = {}
+    for arm in ARMS:
+        rules = [(register[row.claim].rules[arm].kind, row.verdict) for row in judged.itertuples()
+                 if row.arm == arm and register[row.claim].headline]  # fmt: skip
+        stated = [verdict for kind, verdict in rules if kind != "two-sided"]
+        asked = [verdict for kind, verdict in rules if kind == "two-sided"]
+        for short, verdict in {"holds": "holds", "not": "does not hold", "open": "inconclusive"}.items():
+            found[f"{arm}_{short}"] = stated.count(verdict)
+        found |= {f"{arm}_asked": len(asked), f"{arm}_answered": sum(asked.count(v) for v in ("positive", "negative", "none"))}
+    return found

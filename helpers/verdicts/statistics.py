@@ -1,0 +1,56 @@
+"""The statistics that a rule can ask for, each of columns of units and for many bootstrap samples at once.
+
+Every function takes one array a quantity, (..., n), and an `axis`, -1; what has no value there is NaN.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from helpers.verdicts.intervals import partial_spearman, spearman
+
+Statistic = Callable[..., np.ndarray | float]
+
+
+def mean(x: np.ndarray, axis: int = -1) -> np.ndarray | float:
+    return np.mean(x, axis=axis)
+
+
+def rank_gain(x: np.ndarray, y: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray | float:
+    """How much better x than the other ranks units by y, whatever the sign."""
+    return np.abs(spearman(x, y, axis)) - np.abs(spearman(other, y, axis))
+
+
+def axes(*products: np.ndarray, axis: int = -1) -> np.ndarray | float:
+    """Effective number of axes (participation ratio) of measures whose `products` over units are given by upper triangle."""
+    values = np.linalg.eigvalsh(correlation(products, axis))
+    return values.sum(-1) ** 2 / (values**2).sum(-1)
+
+
+def shared_axes(*products: np.ndarray, axis: int = -1, kept: int = 3) -> np.ndarray | float:
+    """Variance along the leading axes of other units (the second half of `products`), as a share of the most there is."""
+    half = len(products) // 2
+    own, other = correlation(products[:half], axis), correlation(products[half:], axis)
+    leading = np.linalg.eigh(other)[1][..., -kept:]
+    along = np.einsum("...ik,...ij,...jk->...", leading, own, leading)
+    return along / np.linalg.eigvalsh(own)[..., -kept:].sum(-1)
+
+
+def correlation(products: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
+    """(..., m, m): sums over units of products, given by upper triangle, scaled to a correlation matrix."""
+    sums = np.stack([np.sum(product, axis=axis) for product in products], axis=-1)
+    m = int(((8 * len(products) + 1) ** 0.5 - 1) / 2)
+    full, (rows, columns) = np.empty((*sums.shape[:-1], m, m)), np.triu_indices(m)
+    full[..., rows, columns] = full[..., columns, rows] = sums
+    spread = np.sqrt(np.maximum(np.diagonal(full, axis1=-2, axis2=-1), 1e-12))
+    return full / (spread[..., :, None] * spread[..., None, :])
+
+
+STATISTICS: dict[str, Statistic] = {
+    "mean": mean,
+    "spearman": spearman,
+    "partial spearman": partial_spearman,
+    "rank gain": rank_gain,
+    "axes": axes,
+    "shared axes": shared_axes,
+}

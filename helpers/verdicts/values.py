@@ -1,0 +1,51 @@
+"""The values behind the verdicts: one tidy table, from which alone every interval and verdict follows.
+
+A row is one number: of a claim, in one of its arms, for one choice that the claim leaves open ("" where there is none),
+of one unit (a seed, or a network where rules draw networks), and of one quantity where a unit has several to correlate.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+COLUMNS = ("claim", "arm", "choice", "unit", "seed", "of", "value")
+OfSeeds = Callable[[int], float]
+Values = OfSeeds | pd.Series | pd.DataFrame | Sequence[float]
+Measured = Mapping[tuple[str, str], Values | Mapping[str, Values]]
+
+
+def tidy(measured: Measured, seeds: Sequence[int]) -> pd.DataFrame:
+    """The table of values.
+
+    Args:
+        measured: by claim and arm, the values; or several by name, one for each value of a choice that the claim does
+            not fix (dimension, metric, reference), the headline first. Values are a function of the seed; a Series or
+            sequence, one value a unit; or a DataFrame, one row a unit and one column a quantity, in the order in which
+            the rule's statistic takes them.
+        seeds: what a function is called with.
+
+    A Series or DataFrame has the units as its index; one named `seed`, or a level of that name, gives the seeds.
+    """
+    rows = [
+        row
+        for (claim, arm), given in measured.items()
+        for choice, values in (given.items() if isinstance(given, Mapping) else [("", given)])
+        for row in _rows(values, seeds, claim=claim, arm=arm, choice=choice)
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({"value": float})
+
+
+def _rows(values: Values, seeds: Sequence[int], **where: str) -> list[dict]:
+    if callable(values):
+        values = pd.Series({seed: float(values(seed)) for seed in seeds}).rename_axis("seed")
+    if not isinstance(values, pd.DataFrame):
+        values = pd.Series(values).to_frame("")
+    levels = list(values.index.names)
+    by_seed = values.index.get_level_values("seed") if "seed" in levels else [None] * len(values)
+    units = [" ".join(map(str, unit)) if isinstance(unit, tuple) else str(unit) for unit in values.index]
+    return [
+        {**where, "unit": unit, "seed": None if seed is None else int(seed), "of": str(name), "value": float(value)}
+        for name, column in values.items()
+        for unit, seed, value in zip(units, by_seed, column)
+    ]
