@@ -1,7 +1,8 @@
 """What a code object does and which names it reads, whatever its text looks like.
 
 The bytecode of a running function is read rather than its file, which may have been edited since the import. It becomes
-a graph of instructions in which docstrings, line breaks, and the words of messages leave no trace. CPython 3.11 to 3.13.
+a graph of instructions in which docstrings, line breaks, and the words of messages leave no trace.
+Written for CPython 3.11 to 3.13.
 """
 
 import dis
@@ -21,7 +22,7 @@ CELLS = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
 LOCALS = {"LOAD_FAST", "LOAD_FAST_CHECK"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX"}
-ABOUT = {"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"}  # what a class body notes of its own text
+ABOUT = {"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"}  # what a class notes of its text
 JUMPING = {*dis.hasjrel, *dis.hasjabs}
 FLAGS = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 FLAGS |= inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
@@ -213,8 +214,8 @@ def _handlers(steps: list[Step], places: dict[int, int], table: list) -> list[tu
     """For each instruction where it goes on if something is raised, how deep the stack then is, and what lies on it."""
     handlers: list[tuple[int, int, bool] | None] = [None] * len(steps)
     for entry in table:
-        end = next((place for place in range(places[entry.start], len(steps)) if steps[place].offset >= entry.end), len(steps))
-        for place in range(places[entry.start], end):
+        covered = range(places[entry.start], len(steps))
+        for place in itertools.takewhile(lambda at: steps[at].offset < entry.end, covered):
             handlers[place] = places[entry.target], entry.depth, entry.lasti
     return handlers
 
@@ -259,12 +260,13 @@ def _reads(steps: list[Step], kept: list[bool]) -> Iterator[Read]:
         elif isinstance(value, CodeType):
             yield from meaning(value).reads
         elif name in ("IMPORT_NAME", "IMPORT_FROM"):
-            following, variable = heard[place + 1]
+            after = itertools.dropwhile(lambda pair: pair[0] in ("SWAP", "POP_TOP"), heard[place + 1 :])
+            following, variable = next(after)
             if name == "IMPORT_NAME":
                 (_, level), (_, names) = heard[place - 2 : place]
                 whole = names or following == "IMPORT_FROM"  # else `import a.b`, which binds a
                 source = Read("import", value if whole else value.partition(".")[0], (), level)
-            if names and name == "IMPORT_NAME":
+            if following == "IMPORT_FROM":  # of `from a import b`, or on the way from a to b in `import a.b as c`
                 continue
             taken = source._replace(chain=(value,)) if names else source
             if following == "STORE_FAST":

@@ -18,7 +18,7 @@ from torch import nn
 if TYPE_CHECKING:
     from .fingerprints import Walk
 
-BOOKKEEPING = set(vars(nn.Module())) - {"_parameters", "_buffers", "training"}  # of modules; hooks are told by themselves
+BOOKKEEPING = set(vars(nn.Module())) - {"_parameters", "_buffers", "training"}  # hooks are told by themselves
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 NAMED = (
     types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
@@ -169,7 +169,8 @@ def _reduced(walk: "Walk", value: object) -> None:
         reduced = value.__reduce_ex__(4)
     except Exception:  # whatever a class says when it cannot be pickled
         if walk.strict:
-            raise TypeError(f"{walk.where} is of type {type(value).__qualname__}, which has no fingerprint: {ADVICE}") from None
+            found = f"{walk.where} is of type {type(value).__qualname__}, which has no fingerprint"
+            raise TypeError(f"{found}: {ADVICE}") from None
         walk.put("some", type(value).__qualname__)
         return
     if isinstance(reduced, str):

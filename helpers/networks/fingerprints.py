@@ -27,11 +27,11 @@ OURS = {__name__.partition(".")[0], "__main__", "__mp_main__"}
 INSTALLED = ("site-packages", "dist-packages")
 STANDARD = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")})
 ABOUT = {  # what a class notes of its text and its make; annotations are the fields of a dataclass, and count as such
-    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__", "_abc_impl",
-    "__static_attributes__", "__abstractmethods__", "__parameters__", "__dataclass_fields__", "__dataclass_params__",
-    "__match_args__",
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
+    "_abc_impl", "__static_attributes__", "__abstractmethods__", "__parameters__", "__dataclass_fields__",
+    "__dataclass_params__", "__match_args__",
 }  # fmt: skip
-SCALARS = (type(None), bool, int, float, complex, str, bytes, type(...), types.FunctionType, types.BuiltinFunctionType, type)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, types.FunctionType, types.BuiltinFunctionType, type)
 
 
 def fingerprint(*parts: object) -> str:
@@ -102,6 +102,7 @@ class Walk:
 
     def __init__(self, within: frozenset[int] = frozenset(), strict: bool = True, where: str = "") -> None:
         self.hash = hashlib.sha256()
+        self.words: list[str] = []  # still to be hashed
         self.numbers: dict[int, int] = {}
         self.queue: list[object] = []  # it keeps alive what has a number
         self.path: list[int] = []  # the containers around a value
@@ -112,22 +113,27 @@ class Walk:
         for place, node in enumerate(self.queue):  # it grows on the way
             self.put("node", str(place))
             if isinstance(node, types.FunctionType):
-                self.function(node)
+                self.function(node) if _our_function(node) else self.foreign(node)
             elif isinstance(node, type):
                 self.of_class(node)
             else:
                 self.strict = False
                 self.names({name: value for name, value in vars(node).items() if not name.startswith("__")})
+        self.bytes(b"")
         return self.hash.hexdigest()
 
     def put(self, kind: str, text: str = "") -> None:
-        self.hash.update(f"{kind}|{len(text)}|{text}".encode("utf-8", "surrogatepass"))
+        self.words.append(f"{kind}|{len(text)}|{text}")
+
+    def bytes(self, content: object) -> None:
+        self.hash.update("".join(self.words).encode("utf-8", "surrogatepass"))
+        self.words = []
+        self.hash.update(content)
 
     def node(self, value: object) -> None:
-        if id(value) not in self.numbers:
-            self.numbers[id(value)] = len(self.queue)
-            self.queue.append(value)
-        self.put("see", str(self.numbers[id(value)]))
+        self.put("see", str(len(self.queue)))
+        self.numbers[id(value)] = len(self.queue)
+        self.queue.append(value)
 
     # functions, classes and modules
 
@@ -142,7 +148,7 @@ class Walk:
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         for read in reads:
             self.where = f"the variable {read.name!r} that {code.co_qualname} reads"
-            self.put(read.kind, read.name)
+            self.put(read.kind, ".".join((read.name, *read.chain)))
             if read.kind == "global" and read.name in function.__globals__:
                 self.chained(function.__globals__[read.name], read.chain)
             elif read.kind == "cell" and read.name in cells:
@@ -154,12 +160,14 @@ class Walk:
 
     def cell(self, cell: types.CellType, chain: tuple[str, ...]) -> None:
         try:
-            self.chained(cell.cell_contents, chain)
+            content = cell.cell_contents
         except ValueError:  # it is empty as yet
-            self.put("empty")
+            return self.put("empty")
+        self.chained(content, chain)
 
     def imported(self, read: Read, names: Mapping[str, object]) -> None:
-        name = importlib.util.resolve_name("." * read.level + read.name, names.get("__package__")) if read.level else read.name
+        name = "." * read.level + read.name
+        name = importlib.util.resolve_name(name, names.get("__package__")) if read.level else name
         module = _module(name)
         self.put("module", name)
         if module is not None:
@@ -191,13 +199,10 @@ class Walk:
         computed = hasattr(type(of_class), "__set__") or isinstance(of_class, functools.cached_property)
         return self if not plain or computed or hasattr(kind, "__fingerprint__") else vars(value).get(name, self)
 
-    def visit_function(self, function: types.FunctionType) -> None:
-        if _our_function(function):
-            return self.node(function)
+    def foreign(self, function: types.FunctionType) -> None:
+        """A function of others: its name, and what of ours it wraps or was made with."""
+        self.strict = False
         self.put("foreign", f"{function.__module__}.{function.__qualname__}")
-        if id(function) in self.path:
-            return self.put("cycle")
-        self.path.append(id(function))
         self.value(vars(function).get("__wrapped__"))
         if registry := vars(function).get("registry"):  # of functools.singledispatch
             self.value(dict(registry))
@@ -209,8 +214,7 @@ class Walk:
             items = content if isinstance(content, tuple) else (content,)
             self.put("cell")
             for item in items:
-                self.value(item) if isinstance(item, SCALARS) else self.put("of", type(item).__qualname__)
-        self.path.pop()
+                self.value(item) if isinstance(item, PLAIN) else self.put("of", type(item).__qualname__)
 
     def visit_module(self, module: types.ModuleType) -> None:
         self.put("module", module.__name__)
@@ -235,7 +239,8 @@ class Walk:
                 self.value([field.name, field.default, field.default_factory, field.init, field.compare, field.kw_only])
         if issubclass(kind, enum.Enum):
             self.value({name: member.value for name, member in kind.__members__.items()})
-            entries = {name: e for name, e in entries.items() if isinstance(_function(e), (types.FunctionType, property))}
+            methods = types.FunctionType, property
+            entries = {name: entry for name, entry in entries.items() if isinstance(_function(entry), methods)}
         self.names(entries)
 
     def names(self, entries: Mapping[str, object]) -> None:
@@ -246,17 +251,16 @@ class Walk:
     # values
 
     def value(self, value: object) -> None:
-        if isinstance(value, types.FunctionType):
-            self.visit_function(value)
+        if (number := self.numbers.get(id(value))) is not None:
+            self.put("see", str(number))
+        elif isinstance(value, types.FunctionType):
+            self.node(value)
         elif isinstance(value, type):
             self.visit_class(value)
         elif isinstance(value, types.ModuleType):
             self.visit_module(value)
         else:
             tell(self, value)
-
-    def bytes(self, content: object) -> None:
-        self.hash.update(content)
 
     def points_at(self, text: str) -> None:
         for hook in POINTS_AT:
