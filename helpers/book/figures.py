@@ -1,7 +1,9 @@
 """The house style of plots: one visual language, colours that survive colour-blindness, intervals as bands."""
 
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -133,6 +135,51 @@ def bands(
             ax.plot([], [], color=colour, label=label, **(ARMS[arm] | {"markeredgecolor": colour} | line))
 
 
+class Panel(NamedTuple):
+    """One panel of `curves`: a column of a table against another, and how its axes are labelled."""
+
+    rows: pd.DataFrame
+    y: str
+    title: str = ""
+    ylabel: str = ""
+    x: str = "depth"
+    xlabel: str = "relative depth"
+    scale: str = "linear"
+    ylim: tuple | None = None
+    dashed: Iterable = ()
+
+
+def curves(
+    panels_of: Sequence[Panel], by: str, colours: Mapping | None = None, labels: Mapping | None = None,
+    legend: str = "beside", rows: int = 1, height: float = 3.0, **options,
+) -> tuple[Figure, np.ndarray]:  # fmt: skip
+    """A figure of panels, row by row, each with a band for each value of the column `by`; figure and axes.
+
+    Args:
+        legend: where the values are named once: `beside` the first row's last panel, `inside` it, at the `ends` of the
+            lines of the last panel, or nowhere.
+        options: of `panels`, such as `sharey`, and of `bands`, such as `marker`.
+    """
+    shared = {name: options.pop(name) for name in ("sharex", "sharey", "width_ratios") if name in options}
+    fig, axes = panels(math.ceil(len(panels_of) / rows), height=height, rows=rows, **shared)
+    for ax, panel in zip(axes.flat, panels_of):
+        ax.set_yscale(panel.scale)
+        named = legend == "ends" and panel is panels_of[-1]
+        words = labels if named or legend in ("beside", "inside") else dict.fromkeys(panel.rows[by], "")
+        in_legend = legend in ("beside", "inside")
+        bands(ax, panel.rows, panel.x, panel.y, by, colours, words, panel.dashed, in_legend, **options)
+        ax.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title)
+        if panel.ylim:
+            ax.set_ylim(panel.ylim)
+    if legend == "beside":
+        beside(axes[0, -1])
+    elif legend == "inside":
+        axes[0, -1].legend(fontsize="small")
+    elif legend == "ends":
+        room(axes)
+    return fig, axes
+
+
 def along(ax: Axes, names: Sequence[str]) -> None:
     """Names of points in order under the axis, in place of numbers."""
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
@@ -180,7 +227,7 @@ def room(axes, share: float = 0.3) -> None:
             ax.set_xticks([tick for tick in ticks if low <= tick <= high])
 
 
-def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, tuple[float, ...]]) -> None:
+def forest(ax: Axes, table: pd.DataFrame, register: Mapping) -> None:
     """Estimate and interval of each judged claim, one row a claim; faithful hollow, corrected filled; bounds as ticks."""
     table = table.dropna(subset="estimate")
     names = list(dict.fromkeys(table["claim"]))
@@ -190,6 +237,8 @@ def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, tuple[float, ...]]) 
         ax.plot([row["low"], row["high"]], [y, y], color=_BLUE, linestyle="--" if hollow else "-", linewidth=1.8)
         ax.plot(row["estimate"], y, "o", color=_BLUE, markerfacecolor="white" if hollow else _BLUE)
     for y, name in enumerate(names):
-        ax.plot(bounds[name], [y] * len(bounds[name]), "|", color="black", markersize=18)
+        rule = next(iter(register[name].rules.values()))
+        ticks = (-rule.bound, rule.bound) if rule.kind == "within" else (rule.bound,)
+        ax.plot(ticks, [y] * len(ticks), "|", color="black", markersize=18)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()

@@ -40,7 +40,7 @@ def measure(run, function: Callable[..., Any], over: Sequence[Mapping], missing:
         run: of the chapter.
         function: called as `function(**each)`; gives one row (a dict), several (a list of dicts), or a dict of lists of
             rows, one a table. What it gives passes through JSON.
-        over: keyword arguments, such as `grid` makes; they become columns, the last ones.
+        over: keyword arguments, such as `grid` makes; those that are texts, numbers or truths become columns, the last.
         missing: takes (arguments, message) where the function raised FileNotFoundError, instead of its being raised.
 
     Returns:
@@ -60,7 +60,8 @@ def _is_several(rows: Any) -> bool:
 
 
 def _table(found: list[tuple[dict, list[dict]]]) -> pd.DataFrame:
-    parts = [pd.DataFrame(rows).assign(**each) for each, rows in found if rows]
+    plain = lambda each: {name: value for name, value in each.items() if isinstance(value, str | int | float)}
+    parts = [pd.DataFrame(rows).assign(**plain(each)) for each, rows in found if rows]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

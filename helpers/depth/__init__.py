@@ -12,3 +12,4 @@ from helpers.depth.inversion import (
     start,
 )  # fmt: skip
 from helpers.depth.optimisers import LITERAL, PRIMARY, STRONG, Inverted, Procedure
+from helpers.depth.portrait import profile

@@ -1,4 +1,5 @@
 """Directions at an image, pushed through layers, and their statistics."""
 
 from helpers.frames import directions
+from helpers.frames.portrait import profile
 from helpers.frames.push_forward import *

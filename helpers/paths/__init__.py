@@ -14,3 +14,4 @@ from helpers.paths.path import (
     shuffled,
     walk_distance,
 )  # fmt: skip
+from helpers.paths.portrait import profile
