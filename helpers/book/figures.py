@@ -180,6 +180,17 @@ def curves(
     return fig, axes
 
 
+def intervals(ax: Axes, places: Sequence[float], found: Sequence, colour, label: str = "", across: bool = False, **dot) -> None:
+    """Estimates with their intervals: a line with a band over places, or, `across`, a mark with a bar at each height."""
+    low, mid, high = (np.array([getattr(i, name) for i in found]) for name in ("low", "estimate", "high"))
+    if across:
+        ax.hlines(places, low, high, color=colour)
+        ax.plot(mid, places, "o", color=colour, label=label, **dot)
+    else:
+        ax.plot(places, mid, "o-", color=colour, label=label, **dot)
+        ax.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
 def along(ax: Axes, names: Sequence[str]) -> None:
     """Names of points in order under the axis, in place of numbers."""
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right")

@@ -6,6 +6,7 @@ Every function takes one array a quantity, (..., n), and an `axis`, -1; what has
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from helpers.verdicts.intervals import partial_spearman, spearman
 
@@ -21,9 +22,22 @@ def rank_gain(x: np.ndarray, y: np.ndarray, other: np.ndarray, axis: int = -1) -
     return np.abs(spearman(x, y, axis)) - np.abs(spearman(other, y, axis))
 
 
+def products(measures: pd.DataFrame) -> pd.Series:
+    """Sums over rows of products of every two columns as ranks, scaled to a mean variance of one; by upper triangle.
+
+    What `axes` takes of one network, whose points are the rows. A column without any value counts as constant.
+    """
+    ranks = measures.rank()
+    ranks = ranks.fillna(ranks.mean()).fillna(0)
+    centred = (ranks - ranks.mean()).to_numpy() / np.sqrt(np.mean(np.var(ranks.to_numpy(), axis=0)))
+    rows, columns = np.triu_indices(ranks.shape[1])
+    names = [f"{ranks.columns[i]} × {ranks.columns[j]}" for i, j in zip(rows, columns)]
+    return pd.Series((centred.T @ centred)[rows, columns], index=names)
+
+
 def axes(*products: np.ndarray, axis: int = -1) -> np.ndarray | float:
     """Effective number of axes (participation ratio) of measures whose `products` over units are given by upper triangle."""
-    values = np.linalg.eigvalsh(correlation(products, axis))
+    values = eigenvalues(products, axis)
     return values.sum(-1) ** 2 / (values**2).sum(-1)
 
 
@@ -34,6 +48,11 @@ def shared_axes(*products: np.ndarray, axis: int = -1, kept: int = 3) -> np.ndar
     leading = np.linalg.eigh(other)[1][..., -kept:]
     along = np.einsum("...ik,...ij,...jk->...", leading, own, leading)
     return along / np.linalg.eigvalsh(own)[..., -kept:].sum(-1)
+
+
+def eigenvalues(products: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
+    """(..., m), ascending, of the correlation matrix."""
+    return np.linalg.eigvalsh(correlation(products, axis))
 
 
 def correlation(products: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
