@@ -29,7 +29,7 @@ from helpers.depth.optimisers import (
     log_spaced,
     polish,
 )
-from helpers.networks import activations
+from helpers.networks import activations, evaluation
 from helpers.networks.activations import Point
 from helpers.networks.numerics import double
 
@@ -52,7 +52,6 @@ def invert(
     start: Images,
     procedure: Procedure = PRIMARY,
     *,
-    normalise: Map | None = None,
     logged: int = 20,
     target: Float[Tensor, "n ..."] | None = None,
 ) -> Inverted:
@@ -67,7 +66,6 @@ def invert(
         point: as in `activations.record`.
         images: (n, *shape), the targets, of the network's precision and on its device; repeated for several starts.
         start: as images.
-        normalise: applied to images first, as a part of the network.
         logged: steps at which distances are kept, about.
         target: (n, ...), codes to seek in place of those of the images, to which `errors` still refer.
 
@@ -80,7 +78,7 @@ def invert(
     if logged < 2:
         raise ValueError(f"logged: {logged}, expected at least 2: the start and the last step")
     with torch.no_grad(), _exact(model):
-        sought = _sought(_coder(model, point, normalise), images.detach(), target)
+        sought = _sought(_coder(model, point), images.detach(), target)
         trace = Trace(images.detach(), start, log_spaced(procedure.steps + procedure.polish, logged))
         finite = descend(sought, start.detach(), procedure, trace)
         if procedure.polish:
@@ -105,19 +103,18 @@ class Shift(NamedTuple):
 
 def shifted(
     model: nn.Module, point: Point, images: Images, generator: torch.Generator, *,
-    deviation: float = 1 / 18, draws: int = 8, normalise: Map | None = None,
+    deviation: float = 1 / 18, draws: int = 8,
 ) -> Shift:  # fmt: skip
     """The reference of the epsilon-shift test: a' = a + N(0, deviation^2), unclipped. Raises as `equivalent_noise`."""
     if not 0 < deviation < math.inf:
         raise ValueError(f"deviation: {deviation}, expected a positive number")
-    moved, pixels = _shifts(model, point, images, generator, [deviation], draws, normalise)
+    moved, pixels = _shifts(model, point, images, generator, [deviation], draws)
     return Shift(moved[0], pixels * deviation)
 
 
 def equivalent_noise(
-    model: nn.Module, point: Point, images: Images, residual: Scalars, generator: torch.Generator, *,
-    draws: int = 8, normalise: Map | None = None,
-) -> Scalars:  # fmt: skip
+    model: nn.Module, point: Point, images: Images, residual: Scalars, generator: torch.Generator, *, draws: int = 8
+) -> Scalars:
     """Standard deviation of the pixel noise that moves the code by the residual on average, (n,).
 
     Pixels in [0, 1]. The same draws, scaled to 17 deviations from 0.001 to 1: interpolated in logarithms between them,
@@ -126,7 +123,7 @@ def equivalent_noise(
     """
     if not (residual >= 0).all():
         raise ValueError(f"residual: {residual.tolist()}, expected none negative or NaN")
-    moved = double(_shifts(model, point, images, generator, SIGMAS, draws, normalise)[0]).cummax(dim=0).values.T
+    moved = double(_shifts(model, point, images, generator, SIGMAS, draws)[0]).cummax(dim=0).values.T
     wanted, sigmas = double(residual)[:, None], moved.new_tensor(SIGMAS)
     above = torch.searchsorted(moved.contiguous(), wanted)  # the first deviation that moves the code as far
     upper = above.clamp(1, len(SIGMAS) - 1)
@@ -218,10 +215,7 @@ def inverse_neighbourhood(
 
 
 def _checked(model: nn.Module, images: Tensor, *others: Tensor) -> None:
-    for name, module in model.named_modules():
-        if module.training:
-            where = f"its {name} is" if name else "it is"
-            raise ValueError(f"model: {where} in training mode, which couples images; expected model.eval()")
+    evaluation.check(model)
     for name, value in zip(("images", "start"), (images, *others)):
         if value.ndim < 2 or not value.numel() or value.shape != images.shape or value.dtype != images.dtype:
             raise ValueError(
@@ -236,23 +230,20 @@ def _checked(model: nn.Module, images: Tensor, *others: Tensor) -> None:
 @contextmanager
 def _exact(model: nn.Module) -> Iterator[None]:
     """Weights without gradients; float32 that is not rounded to TF32."""
-    convolution, product = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    usual = convolution.fp32_precision, product.fp32_precision
     flags = [(weight, weight.requires_grad) for weight in model.parameters()]
-    try:
-        convolution.fp32_precision = product.fp32_precision = "ieee"
-        model.requires_grad_(False)
-        yield
-    finally:
-        convolution.fp32_precision, product.fp32_precision = usual
-        for weight, flag in flags:
-            weight.requires_grad_(flag)
+    with evaluation.unrounded():
+        try:
+            model.requires_grad_(False)
+            yield
+        finally:
+            for weight, flag in flags:
+                weight.requires_grad_(flag)
 
 
-def _coder(model: nn.Module, point: Point, normalise: Map | None) -> Map:
+def _coder(model: nn.Module, point: Point) -> Map:
     """Images to their codes at the point, (n, D)."""
     flat = lambda point, activation: activation.flatten(1)
-    return lambda x: activations.record(model, x if normalise is None else normalise(x), [point], flat)[point]
+    return lambda x: activations.record(model, x, [point], flat)[point]
 
 
 def _sought(code: Map, images: Tensor, target: Tensor | None) -> Sought:
@@ -272,15 +263,14 @@ def _normal(images: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _shifts(
-    model: nn.Module, point: Point, images: Tensor, generator: torch.Generator, sigmas: Sequence[float], draws: int,
-    normalise: Map | None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    model: nn.Module, point: Point, images: Tensor, generator: torch.Generator, sigmas: Sequence[float], draws: int
+) -> tuple[Tensor, Tensor]:
     """Mean distances of codes (len(sigmas), n) under the same noise times sigma, and of the noise itself (n,)."""
     _checked(model, images)
     if draws < 1:
         raise ValueError(f"draws: {draws}, expected at least 1")
     with _exact(model):
-        code = _coder(model, point, normalise)
+        code = _coder(model, point)
         here, moved, pixels = code(images), 0, 0
         for _ in range(draws):
             noise = _normal(images, generator)

@@ -9,18 +9,14 @@ deep layers lose; the measures of spectra are standard ones.
 
 import copy
 import math
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from helpers.networks import activations
+from helpers.networks import activations, evaluation
 from helpers.networks.activations import Point
 from helpers.networks.numerics import double
 
@@ -31,9 +27,6 @@ Map = Callable[[Tensor], Tensor]
 
 # (images times vectors, numbers of the Jacobians) at a time: what fits a laptop's memory, or a GPU's.
 SIZES = {"cpu": (512, 32_000_000), "cuda": (3072, 400_000_000)}
-
-
-ALONE = threading.Lock()  # forward-mode levels, and filters of warnings, are one for all threads of a process
 
 
 class Spectrum(NamedTuple):
@@ -52,9 +45,7 @@ class Split(NamedTuple):
     strong: Tensor
 
 
-def spectrum(
-    model: nn.Module, point: Point, images: Images, *, normalise: Map | None = None, chunk: int | None = None
-) -> Spectrum:
+def spectrum(model: nn.Module, point: Point, images: Images, *, chunk: int | None = None) -> Spectrum:
     """The singular values and right singular vectors of d f(x) / d x at each image, from the exact Jacobian.
 
     A copy of the network works in float64, on the images' device (on the CPU for MPS). The Jacobian comes in forward
@@ -65,8 +56,7 @@ def spectrum(
     Args:
         model: in evaluation mode.
         point: as in `activations.record`; "input" is what the network is given.
-        images: (n, ...), pixels in the units that the spectrum is to have, [0, 1] for example.
-        normalise: applied to the images first, as a part of the network.
+        images: (n, ...), in the units that the spectrum is to have, [0, 1] for example.
         chunk: images at a time; by default what fits the memory.
 
     Raises:
@@ -77,8 +67,8 @@ def spectrum(
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk: {chunk}, expected at least 1 image")
     images = double(images.detach())
-    code = _code(model, point, normalise, images.device)
-    with _differentiable():
+    code = _code(model, point, images.device)
+    with evaluation.differentiable():
         units, pixels = code(images[:1]).shape[1], images[0].numel()
         rows, numbers = SIZES.get(images.device.type, SIZES["cpu"])
         chunk = chunk or max(1, min(rows, numbers // (units * pixels)))
@@ -154,9 +144,7 @@ def split(
     return Split(*(parts / parts.sum(0)))
 
 
-def input_gradient(
-    model: nn.Module, point: Point, images: Images, start: Float[Tensor, "m *other"], *, normalise: Map | None = None
-) -> Scalars:
+def input_gradient(model: nn.Module, point: Point, images: Images, start: Float[Tensor, "m *other"]) -> Scalars:
     """Mean over the pixels of |d/dx sum |f(x) - f(image)|| at the start, (n,), in float64.
 
     How strongly a descent from the start towards an image is driven (Badger 2022). Raises ValueError as `spectrum`, and
@@ -166,7 +154,7 @@ def input_gradient(
     if start.shape != images.shape or not start.isfinite().all():
         raise ValueError(f"start: shape {tuple(start.shape)}, expected finite images of shape {tuple(images.shape)}")
     images, start = double(images.detach()), double(start.detach())
-    code = _code(model, point, normalise, images.device)
+    code = _code(model, point, images.device)
     found = []
     for target, x in zip(images.split(256), start.split(256)):
         with torch.no_grad():
@@ -182,17 +170,16 @@ def input_gradient(
 
 
 def _checked(model: nn.Module, images: Tensor) -> None:
-    if model.training:
-        raise ValueError("model: it is in training mode, where batch statistics couple images; expected model.eval()")
+    evaluation.check(model)
     if not len(images) or not images.isfinite().all():
         raise ValueError(f"images: shape {tuple(images.shape)}, expected at least one image, of finite numbers")
 
 
-def _code(model: nn.Module, point: Point, normalise: Map | None, device: torch.device) -> Map:
+def _code(model: nn.Module, point: Point, device: torch.device) -> Map:
     """The flattened code (n, M) of images in float64."""
     model = copy.deepcopy(model).requires_grad_(False).to(device, torch.float64)
     flat = lambda point, activation: activation.flatten(1)
-    return lambda x: activations.record(model, x if normalise is None else normalise(x), [point], flat)[point]
+    return lambda x: activations.record(model, x, [point], flat)[point]
 
 
 def _jacobian(code: Map, images: Tensor, units: int, rows: int) -> Float[Tensor, "n M D"]:
@@ -221,21 +208,6 @@ def _decomposed(jacobian: Float[Tensor, "n M D"]) -> tuple[Tensor, Tensor]:
         jacobian = torch.linalg.qr(jacobian, mode="r").R
     _, values, directions = torch.linalg.svd(jacobian, full_matrices=False)
     return values, directions
-
-
-@contextmanager
-def _differentiable() -> Iterator[None]:
-    """No gradients; attention in forms that have a forward derivative."""
-    usual = torch.backends.mha.get_fastpath_enabled()
-    with ALONE, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
-        # torch's own: at the first vmap, and where an operation is mapped in a loop over the vectors.
-        warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")
-        warnings.filterwarnings("ignore", "There is a performance drop")
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            yield
-        finally:
-            torch.backends.mha.set_fastpath_enabled(usual)
 
 
 def _alive(values: Tensor, tolerance: float) -> Tensor:

@@ -7,14 +7,12 @@ The kinds are those that the abstracts of Kvinge et al. (2022, arXiv:2211.10558)
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from helpers.frames.flows import (
     AUGMENTATIONS,
@@ -29,6 +27,7 @@ from helpers.frames.flows import (
     generators,
     unit,
 )  # fmt: skip
+from helpers.networks import evaluation
 from helpers.networks.numerics import double, stream
 
 __all__ = [
@@ -119,20 +118,15 @@ def _principal(rows: Float[Tensor, "n K D"], count: int) -> Float[Tensor, "n cou
 
 
 def loss_gradient(
-    model: nn.Module,
-    images: Images,
-    labels: Int64[Tensor, "n"] | None = None,
-    normalise: Callable[[Tensor], Tensor] | None = None,
+    model: nn.Module, images: Images, labels: Int64[Tensor, "n"] | None = None
 ) -> Float[Tensor, "n 1 c h w"]:
     """The direction in which the cross-entropy rises fastest, (n, 1, c, h, w); 0 where the gradient is.
 
-    Args:
-        labels: by default what the network itself says.
-        normalise: what is done to the images before the network sees them, a data set's `normalise` say.
+    By default, the labels are what the network itself says.
     """
     with torch.enable_grad():
         x = images.detach().requires_grad_()
-        logits = model(x if normalise is None else normalise(x))
+        logits = model(x)
         loss = F.cross_entropy(logits, logits.argmax(1) if labels is None else labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, x)
     return unit(gradient[:, None])[0]
@@ -199,15 +193,12 @@ class Vae(nn.Module):
         """What the mean codes are decoded to."""
         return self.decode(self.encode(images)[0])
 
-    @torch.no_grad()
     def jacobian(self, images: Images) -> Vectors:
         """Derivative of the decoded image by each number of the code, at the encoded images, (n, latent, c, h, w)."""
-        codes, columns = self.encode(images)[0], []
-        for axis in torch.eye(self.latent, dtype=codes.dtype, device=codes.device):
-            with forward_ad.dual_level():
-                decoded = self.decode(forward_ad.make_dual(codes, axis.expand_as(codes)))
-                columns.append(forward_ad.unpack_dual(decoded).tangent)
-        return torch.stack(columns, dim=1)
+        with evaluation.differentiable():
+            codes = self.encode(images)[0]
+            along = lambda axis: torch.func.jvp(self.decode, (codes,), (axis.expand_as(codes),))[1]
+            return torch.func.vmap(along, out_dims=1)(torch.eye(self.latent).to(codes))
 
     def directions(self, images: Images, count: int) -> Vectors:
         """Left singular vectors of the decoder's Jacobian at the encoded images, orthonormal, largest first.

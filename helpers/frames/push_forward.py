@@ -7,16 +7,13 @@ arXiv:2211.10558, of which only the abstract was at hand. The statistics (`helpe
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from helpers.frames.grams import (
     Gram,
@@ -37,7 +34,7 @@ from helpers.frames.grams import (
     stable_rank,
     unit_columns,
 )  # fmt: skip
-from helpers.networks import activations
+from helpers.networks import activations, evaluation
 from helpers.networks.activations import Point
 from helpers.networks.numerics import double
 
@@ -50,7 +47,6 @@ __all__ = [
 Images = Float[Tensor, "n c h w"]
 Vectors = Float[Tensor, "n k c h w"]
 Scalars = Float[Tensor, "n"]
-Map = Callable[[Tensor], Tensor]
 
 # (vectors, pixels of vectors) at a time: on a CPU about what caches hold, on a GPU what fills it.
 CHUNKS = {"cpu": (400, 4_000_000), "cuda": (4096, 100_000_000)}
@@ -63,7 +59,6 @@ def push(
     vectors: Vectors,
     points: Sequence[Point],
     *,
-    normalise: Map | None = None,
     view: Callable[[Point, Tensor], Tensor] | None = None,
     chunk: int | None = None,
 ) -> dict[Point, Float[Tensor, "n k _"]]:
@@ -76,7 +71,6 @@ def push(
         images: (n, c, h, w), of the network's precision and on its device.
         vectors: (n, k, c, h, w), of any length.
         points: as in `activations.record`; "input" is what the network is given.
-        normalise: applied to the images first, as a part of the network.
         view: `view(point, activation)` stands in for the activation, `pooled` for example.
         chunk: images at a time; by default about what fits the caches (or the GPU's memory).
 
@@ -87,7 +81,7 @@ def push(
     # A copy, before the network goes on: what comes next may work in place.
     keep = lambda point, activation, tangents: tangents.transpose(0, 1).clone(memory_format=torch.contiguous_format)
     for some, their in _chunks(images, vectors, chunk):
-        for point, tangents in _forward(model, some, their, points, keep, normalise, view).items():
+        for point, tangents in _forward(model, some, their, points, keep, view).items():
             found[point].append(tangents)
     return {point: torch.cat(parts) for point, parts in found.items()}
 
@@ -99,13 +93,12 @@ def gram(
     points: Sequence[Point],
     chunk: int | None = None,
     *,
-    normalise: Map | None = None,
     view: Callable[[Point, Tensor], Tensor] | None = None,
 ) -> dict[Point, Gram]:
     """As `push`, reduced to inner products as soon as a layer is reached, summed in float64: a `Gram` a point."""
     found: dict[Point, list[Gram]] = {point: [] for point in points}
     for some, their in _chunks(images, vectors, chunk):
-        for point, part in _forward(model, some, their, points, _reduced, normalise, view).items():
+        for point, part in _forward(model, some, their, points, _reduced, view).items():
             found[point].append(part)
     return {point: Gram(*map(torch.cat, zip(*parts))) for point, parts in found.items()}
 
@@ -118,21 +111,18 @@ def pooled(point: Point, activation: Float[Tensor, "n ..."]) -> Float[Tensor, "n
     return activation.mean((2, 3)) if activation.ndim == 4 else activation.mean(1) if activation.ndim == 3 else activation
 
 
-def noise_gain_at_output(
-    model: nn.Module, images: Images, point: Point, *, normalise: Map | None = None, chunk: int = 256
-) -> Scalars:
+def noise_gain_at_output(model: nn.Module, images: Images, point: Point, *, chunk: int = 256) -> Scalars:
     """The noise gain in expectation, |J|_F / sqrt(pixels), (n,): exact, from one reverse pass for each output.
 
     For a point with few outputs, the logits: there 16 draws of noise have an error of a fifth or more. ValueError for
     a network in training mode or an unknown point.
     """
-    _evaluating(model)
+    evaluation.check(model)
     found = []
     for some in images.detach().split(chunk):
-        with _differentiable(), torch.enable_grad():
+        with evaluation.differentiable(), torch.enable_grad():
             x = some.requires_grad_()
-            seen = x if normalise is None else normalise(x)
-            outputs = activations.record(model, seen, [point], lambda point, activation: activation.flatten(1))[point]
+            outputs = activations.record(model, x, [point], lambda point, activation: activation.flatten(1))[point]
             total = torch.zeros(len(x), dtype=torch.float64, device=double(x[:0]).device)
             for output in outputs.sum(0):
                 (gradient,) = torch.autograd.grad(output, x, retain_graph=True)
@@ -155,7 +145,6 @@ def validity(
     tangents: Vectors,
     points: Sequence[Point],
     *,
-    normalise: Map | None = None,
     chunk: int | None = None,
 ) -> dict[Point, Validity]:
     """Finite differences beside the exact derivative: from which strength on is a tangent none any more?
@@ -173,9 +162,9 @@ def validity(
         raise ValueError(f"moved: shape {tuple(moved.shape)}, expected that of tangents, {tuple(tangents.shape)}")
     found: dict[Point, list[Validity]] = {point: [] for point in points}
     for (some, their), (_, changed) in zip(_chunks(images, tangents, chunk), _chunks(images, moved, chunk)):
-        with _differentiable():
-            seen = changed.flatten(0, 1) if normalise is None else normalise(changed.flatten(0, 1))
-            there = activations.record(model, seen, points, lambda point, activation: double(activation.flatten(1)).clone())
+        with evaluation.differentiable():
+            reduce = lambda point, activation: double(activation.flatten(1)).clone()
+            there = activations.record(model, changed.flatten(0, 1), points, reduce)
 
         def compare(point: Point, value: Tensor, along: Tensor, there: dict[Point, Tensor] = there) -> Validity:
             step = there[point].unflatten(0, (len(value), -1)) - double(value)[:, None]
@@ -184,7 +173,7 @@ def validity(
             departure = torch.linalg.vector_norm(step - along, dim=2) / expected
             return Validity((step * along).sum(2) / (long * expected), departure)
 
-        for point, part in _forward(model, some, their, points, compare, normalise, None).items():
+        for point, part in _forward(model, some, their, points, compare, None).items():
             found[point].append(part)
     return {point: Validity(*map(torch.cat, zip(*parts))) for point, parts in found.items()}
 
@@ -229,10 +218,10 @@ class _Across(torch.autograd.Function):
 
 def _forward(
     model: nn.Module, images: Tensor, vectors: Tensor, points: Sequence[Point],
-    keep: Callable[[Point, Tensor, Tensor], Any], normalise: Map | None, view: Callable[[Point, Tensor], Tensor] | None,
+    keep: Callable[[Point, Tensor, Tensor], Any], view: Callable[[Point, Tensor], Tensor] | None,
 ) -> dict[Point, Any]:  # fmt: skip
     """keep(point, activation (n, D), tangents (k, n, D)) at each point, called while the network is there."""
-    _evaluating(model)
+    evaluation.check(model)
     found: dict[Point, Any] = {}
 
     def reached(point: Point, activation: Tensor) -> None:
@@ -245,36 +234,13 @@ def _forward(
         _Across.apply(value, torch.zeros_like(value) if tangent is None else tangent, use)
 
     def through(x: Tensor) -> Tensor:
-        activations.record(model, x if normalise is None else normalise(x), points, reached)
+        activations.record(model, x, points, reached)
         return x.new_zeros(())
 
     along = vectors.transpose(0, 1).contiguous()
-    with _differentiable():
+    with evaluation.differentiable():
         torch.func.vmap(lambda v: torch.func.jvp(through, (images,), (v,)))(along)
     return found
-
-
-def _evaluating(model: nn.Module) -> None:
-    if model.training:
-        raise ValueError("model: it is in training mode, in which batch statistics couple images; expected model.eval()")
-
-
-@contextmanager
-def _differentiable() -> Iterator[None]:
-    """No gradients; attention in forms that have a forward derivative; float32 that is not rounded to TF32."""
-    convolution, product, heads = torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mha
-    usual = convolution.fp32_precision, product.fp32_precision, heads.get_fastpath_enabled()
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
-        # torch's own: at the first vmap, and where an operation is mapped in a loop over the vectors.
-        warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")
-        warnings.filterwarnings("ignore", "There is a performance drop")
-        convolution.fp32_precision = product.fp32_precision = "ieee"
-        heads.set_fastpath_enabled(False)
-        try:
-            yield
-        finally:
-            convolution.fp32_precision, product.fp32_precision = usual[:2]
-            heads.set_fastpath_enabled(usual[2])
 
 
 def _reduced(point: Point, activation: Tensor, tangents: Tensor) -> Gram:

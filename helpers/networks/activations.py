@@ -1,8 +1,9 @@
 """Activations at named points of a network.
 
 A point is a module's path, meaning its output; `PATH:in` is its (first) input; `PATH#k` its k-th call, counted from 1,
-where a module is called more than once; `input` is the images themselves. Networks whose activations are recorded must
-not overwrite them: those of `helpers.networks.models` have no in-place operations.
+where a module is called more than once; `input` is the images as the network's first layer is given them, after a
+normalisation that the network carries. Networks whose activations are recorded must not overwrite them: those of
+`helpers.networks.models` have no in-place operations.
 """
 
 import difflib
@@ -12,7 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -27,7 +28,7 @@ class _Done(Exception):
 
 
 def record(
-    model: nn.Module, images: Float[Tensor, "n ..."], points: Sequence[Point], reduce: Reduce | None = None
+    model: nn.Module, images: Shaped[Tensor, "n ..."], points: Sequence[Point], reduce: Reduce | None = None
 ) -> dict[Point, Any]:
     """What one forward pass leaves at the points, in the order asked for.
 
@@ -46,11 +47,8 @@ def record(
 
     with ExitStack() as hooks, torch.set_grad_enabled(torch.is_grad_enabled() and reduce is not None):
         for point, (module, of_input, call) in wanted.items():
-            if module is not None:
-                hooks.callback(_hook(module, of_input, call, lambda a, point=point: saw(point, a)).remove)
+            hooks.callback(_hook(module, of_input, call, lambda a, point=point: saw(point, a)).remove)
         try:
-            if "input" in wanted:
-                saw("input", images)
             if wanted:
                 model(images)
         except _Done:
@@ -64,7 +62,7 @@ def record(
 @torch.no_grad()
 def collect(
     model: nn.Module,
-    images: Float[Tensor, "n ..."],
+    images: Shaped[Tensor, "n ..."],
     points: Sequence[Point],
     reduce: Reduce | None = None,
     batch: int = 256,
@@ -75,7 +73,7 @@ def collect(
 
 
 @torch.no_grad()
-def order(model: nn.Module, images: Float[Tensor, "n ..."]) -> list[Point]:
+def order(model: nn.Module, images: Shaped[Tensor, "n ..."]) -> list[Point]:
     """Every module without modules of its own, in the order in which one pass of the images calls them."""
     called: list[Point] = []
     calls: dict[str, int] = {}
@@ -97,10 +95,10 @@ def flat(activation: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n D"]:
     return activation.flatten(1)
 
 
-def _parsed(model: nn.Module, point: Point) -> tuple[nn.Module | None, bool, int]:
-    """(module, whether its input is meant, which call); no module for the images themselves."""
+def _parsed(model: nn.Module, point: Point) -> tuple[nn.Module, bool, int]:
+    """(module, whether its input is meant, which call)."""
     if point == "input":
-        return None, False, 1
+        return model, True, 1
     modules = dict(model.named_modules())
     match = POINT.fullmatch(point)
     if match is None or match["path"] not in modules:

@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from helpers.networks.cache import checksum, folder, keep, kept
+from helpers.networks.normalisation import Normalisation
 from helpers.networks.numerics import device, stream
 
 NAMES = ("digits", "digits20", "cifar10", "cifar100", "noise", "noise32", "folder:PATH")
@@ -69,10 +70,7 @@ class Dataset:
 
         uint8 images become float32; floating ones are taken to be in [0, 1] and keep their precision.
         """
-        images = images.to(self.train_images.device)
-        images = images if images.is_floating_point() else images / 255
-        mean, std = (images.new_tensor(constant)[:, None, None] for constant in (self.mean, self.std))
-        return (images - mean) / std
+        return Normalisation(self.mean, self.std).of(images.to(self.train_images.device))
 
     def select(self, classes: Sequence[int]) -> "Dataset":
         """The images of these classes alone, labels renumbered 0, 1, ... in the order given.

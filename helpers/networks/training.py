@@ -23,6 +23,7 @@ from helpers.networks import cache, datasets, fitting, models, numerics, pretrai
 from helpers.networks.fingerprints import fingerprint
 from helpers.networks.fitting import RECIPES as RECIPES
 from helpers.networks.fitting import Spec
+from helpers.networks.normalisation import normalised
 
 WORTH = 50_000  # training images: fewer have been learned from before a second process has started
 
@@ -31,6 +32,7 @@ WORTH = 50_000  # training images: fewer have been learned from before a second 
 class Trained:
     """A network in evaluation mode, float32, without gradients for its weights, and how it came to be.
 
+    It takes pixels in [0, 1], or of uint8, and normalises them itself, as its data set's were when it was trained.
     `history` has one row an epoch: epoch, loss, accuracy (means over the training batches as they came).
     `accuracy` has `train` and `loss` (mean cross-entropy) against the labels it was trained with, `test`, and
     `logit_norm` (mean Euclidean length of the test logits). `step` counts the batches it has been trained on. A network
@@ -42,6 +44,11 @@ class Trained:
     history: list[dict[str, int | float]]
     accuracy: dict[str, float]
     step: int
+
+    @property
+    def images(self) -> datasets.Dataset:
+        """The data set as the network sees it, on the network's device."""
+        return dataset(self.spec, next(self.model.parameters()).device)
 
 
 def trained(spec: Spec, device: torch.device | str | None = None, progress: bool = True) -> Trained:
@@ -140,7 +147,7 @@ def _from_elsewhere(spec: Spec, images: datasets.Dataset, device: torch.device, 
         if (classes := pretrained.classes(model, tensors)) is not None:
             model = _build(spec, images, classes)
         model = pretrained.load(model, tensors, spec.weights)
-    model = model.to(device).eval().requires_grad_(False)
+    model = normalised(model.to(device).eval().requires_grad_(False), images.mean, images.std)
     net = Trained(spec, model, [], {}, 0)
     net.accuracy = _accuracy(net, images)
     return net
@@ -155,7 +162,7 @@ def _accuracy(net: Trained, images: datasets.Dataset) -> dict[str, float]:
     path = cache.folder() / "accuracy" / f"{key(net.spec, images, images.train_images.device)}-{weights}.safetensors"
     found, _ = cache.kept(path) or (None, None)
     if found is None:
-        predicted = torch.cat([net.model(images.normalise(part)).argmax(1) for part in images.test_images.split(250)])
+        predicted = torch.cat([net.model(part).argmax(1) for part in images.test_images.split(250)])
         found = {"test": (predicted == images.test_labels).float().mean()}
         cache.keep(path, found)
     return {name: value.item() for name, value in found.items()}
@@ -164,7 +171,7 @@ def _accuracy(net: Trained, images: datasets.Dataset) -> dict[str, float]:
 @torch.no_grad()
 def _logits(model: nn.Module, images: datasets.Dataset) -> int:
     """How many logits a network gives; it comes out in evaluation mode."""
-    few = images.normalise(images.test_images[:2])
+    few = images.test_images[:2] / 255
     return model.eval()(few.to(next(model.parameters()).device)).shape[1]
 
 
@@ -193,6 +200,7 @@ def _network(
     model = _build(spec, images)
     model.load_state_dict(tensors)
     model = model.to(device, memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    model = normalised(model, images.mean, images.std)
     return Trained(spec, model, json.loads(notes["history"]), json.loads(notes["accuracy"]), step)
 
 
@@ -205,15 +213,14 @@ def calibrate(net: Trained, batches: int = 8) -> Trained:
     norms = [module for module in net.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return net
-    images = dataset(net.spec, next(net.model.parameters()).device)
-    pixels, _ = fitting.training_set(net.spec, images)
+    pixels, _ = fitting.training_set(net.spec, net.images)
     usual = norms[0].momentum
     for norm in norms:
         norm.reset_running_stats()
         norm.train().momentum = None  # the mean over all batches
     for step in range(batches):
         chosen = torch.randint(len(pixels), (net.spec.batch,), generator=numerics.stream(net.spec.seed, "calibration", step))
-        net.model(images.normalise(pixels[chosen.to(pixels.device)]))
+        net.model(pixels[chosen.to(pixels.device)])
     for norm in norms:
         norm.eval().momentum = usual
     return net

@@ -13,6 +13,7 @@ from torchvision import models as zoo  # after helpers, which makes it importabl
 from helpers.depth import jacobians
 from helpers.depth.jacobians import Spectrum, spectrum, split
 from helpers.networks import activations, datasets, models
+from helpers.networks.normalisation import normalised
 from helpers.networks.numerics import stream
 
 SHAPE, PIXELS = (2, 3, 4), 24
@@ -103,15 +104,6 @@ def test_composed_maps_multiply():
     close(spectrum(model, "2", normal(1, *SHAPE)).values[0], 2 * torch.linalg.svdvals(second))
 
 
-def test_normalisation_is_a_part_of_the_map():
-    matrix = known(torch.linspace(2, 1, 24, dtype=torch.float64), 24)[0]
-    plain = spectrum(linear(matrix), "1", normal(2, *SHAPE))
-    scaled = spectrum(linear(matrix), "1", normal(2, *SHAPE), normalise=lambda x: (x - 0.5) / 0.25)
-    close(scaled.values, 4 * plain.values)
-    inputs = spectrum(linear(matrix), "input", normal(2, *SHAPE), normalise=lambda x: (x - 0.5) / 0.25)
-    close(inputs.values, torch.full((2, 24), 4.0))
-
-
 def test_relus_leave_the_directions_of_the_units_that_are_on():
     model = nn.Sequential(nn.Flatten(), nn.ReLU()).eval()
     images = normal(4, *SHAPE)
@@ -145,16 +137,16 @@ def test_jacobians_are_those_of_autograd_and_of_differences(activation, point):
 
 @pytest.mark.parametrize("name", ["resnet8", "vgg8", "cnn4", "mlp2-gelu"])
 def test_every_point_of_our_networks_has_a_spectrum(name):
-    model = models.build(name, classes=10).eval()
-    images = datasets.load("digits").test_images[:2] / 255
+    digits = datasets.load("digits")
+    model = normalised(models.build(name, classes=10).eval(), digits.mean, digits.std)
+    images = digits.test_images[:2] / 255
     before = {key: value.clone() for key, value in model.state_dict().items()}
     for point in models.points(model):
-        found = spectrum(model, point, images, normalise=datasets.load("digits").normalise)
+        found = spectrum(model, point, images)
         code = lambda x: activations.record(model, x, [point], lambda point, activation: activation.flatten(1))[point]
         assert found.values.dtype == found.directions.dtype == torch.float64
         # The exact derivative along the strongest direction, in float32, by the network as it is.
-        normalise, strongest = datasets.load("digits").normalise, found.directions[:, 0].view(2, 1, 8, 8).float()
-        along = torch.autograd.functional.jvp(lambda x: code(normalise(x)), images, strongest)[1]
+        along = torch.autograd.functional.jvp(code, images, found.directions[:, 0].view(2, 1, 8, 8).float())[1]
         close(along.norm(dim=1), found.values[:, 0], 1e-4)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -290,8 +282,6 @@ def test_the_gradient_of_a_linear_map_is_known():
     found = jacobians.input_gradient(linear(matrix), "1", images, start)
     signs = ((start - images).flatten(1) @ matrix.T).sign()
     close(found, (signs @ matrix).abs().mean(1))
-    scaled = jacobians.input_gradient(linear(matrix), "1", images, start, normalise=lambda x: 3 * x)
-    close(scaled, 3 * found)
 
 
 def test_the_gradient_is_that_of_differences():

@@ -201,7 +201,7 @@ def test_bad_folders(tmp_path):
 
 @pytest.mark.parametrize("name, kind, count", [("cifar10", "CIFAR10", 10), ("cifar100", "CIFAR100", 100)])
 def test_cifar_comes_from_torchvision(name, kind, count, monkeypatch, tmp_path):
-    from torchvision import datasets
+    from torchvision import datasets as theirs
 
     class Fake:
         def __init__(self, root, train, download):
@@ -210,7 +210,7 @@ def test_cifar_comes_from_torchvision(name, kind, count, monkeypatch, tmp_path):
             self.data = np.full((4 if train else 2, 32, 32, 3), 51, np.uint8)
             self.targets, self.classes = [0, 1, 2, 3][: len(self.data)], [str(c) for c in range(count)]
 
-    monkeypatch.setattr(datasets, kind, Fake)
+    monkeypatch.setattr(theirs, kind, Fake)
     monkeypatch.setenv("LAYERS_DATA", str(tmp_path))
     cifar = datasets.load(name)
     assert cifar.train_images.shape == (4, 3, 32, 32) and cifar.test_labels.tolist() == [0, 1]

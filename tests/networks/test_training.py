@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.networks import augmentation, datasets, fitting, models, numerics, processes, training
+from helpers.networks import augmentation, fitting, models, numerics, processes, training
+from helpers.networks.normalisation import Normalisation
 from helpers.networks.training import Spec, trained
 
 QUICK = Spec("mlp2", epochs=2, lr=0.1, fraction=0.3)
@@ -36,7 +37,7 @@ def test_networks_learn_digits(name, epochs, least):
     assert len(net.history) == epochs and net.history[-1]["loss"] < net.history[0]["loss"]
     assert not net.model.training and not any(p.requires_grad for p in net.model.parameters())
     images = training.dataset(net.spec, "cpu")
-    logits = net.model(images.normalise(images.test_images))
+    logits = net.model(images.test_images)
     assert (logits.argmax(1) == images.test_labels).float().mean().item() == pytest.approx(net.accuracy["test"])
     assert logits.norm(dim=1).mean().item() == pytest.approx(net.accuracy["logit_norm"], rel=1e-5)
 
@@ -178,9 +179,9 @@ def test_the_digits_network_learns_with_adam():
     images = training.dataset(FRAMES, "cpu")
     pixels = images.test_images[:100] / 255
     attacked = augmentation.attack(
-        lambda x: net.model(images.normalise(x)), pixels, images.test_labels[:100], 1, 10, numerics.stream(0, "attack")
+        net.model, pixels, images.test_labels[:100], 1, 10, numerics.stream(0, "attack")
     )
-    robust = (net.model(images.normalise(attacked)).argmax(1) == images.test_labels[:100]).float().mean()
+    robust = (net.model(attacked).argmax(1) == images.test_labels[:100]).float().mean()
     assert robust < 0.5  # the attack of the training is one
 
 
@@ -256,7 +257,7 @@ def test_weights_from_elsewhere_are_a_trained_network(elsewhere, monkeypatch):
     assert same(own, net) and net.spec == spec and (net.history, net.step) == ([], 0)
     assert net.accuracy == pytest.approx({"test": own.accuracy["test"]})
     assert not net.model.training and not any(p.requires_grad for p in net.model.parameters())
-    monkeypatch.setattr(datasets.Dataset, "normalise", lambda self, images: images[:2] * 0.0)  # only for the classes
+    monkeypatch.setattr(Normalisation, "of", lambda self, images: images[:2] * 0.0)  # only for the classes
     assert training.checkpoints(spec, [0], device="cpu")[0].accuracy == net.accuracy  # from the cache
     training.prefetch([spec], "cpu")  # nothing to train
     with pytest.raises(ValueError, match="steps, epochs.*weights"):

@@ -342,7 +342,7 @@ def test_manifold_mixup_mixes_at_one_call_of_a_shared_module():
     net, calls = Shared(), []
     net.relu.register_forward_hook(lambda module, inputs, output: calls.append(output.clone()))
     net.depths = {"input": 0, "relu#2": 1, "fc": 9}
-    mix = training.descent.mixing(Spec("mlp1", manifold_mixup=2.0), net, 20)
+    mix = training.fitting.mixing(Spec("mlp1", manifold_mixup=2.0), net, 20)
     images = torch.rand(6, 1, 8, 8)
     expected = net.relu(net.one(images))
     for _ in range(20):
