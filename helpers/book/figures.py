@@ -66,8 +66,8 @@ def style() -> None:
 
 def colour_of(model: str) -> tuple[float, float, float]:
     """The colour of an architecture's family; grey for one that has none."""
-    family = "plainnet" if model.startswith("plain") else next((f for f in ("resnet", "vgg", "mlp", "cnn") if model.startswith(f)), "")
-    return COLOURS.get(family, _GREY)
+    family = next((family for family in ("resnet", "vgg", "plain", "mlp", "cnn") if model.startswith(family)), "")
+    return COLOURS.get("plainnet" if family == "plain" else family, _GREY)
 
 
 def depth_colours(count: int) -> list[tuple[float, float, float]]:
@@ -88,7 +88,9 @@ def picture(figure: Figure) -> Image:
     return Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96))
 
 
-def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line) -> None:
+def band(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line
+) -> None:  # fmt: skip
     """Mean over seeds with its 95 % t-interval, the label at the line's end; y may be undefined at some x.
 
     The interval is taken on the scale on which the axis is drawn, so that on a logarithmic one it stays positive.
@@ -109,8 +111,8 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "",
 
 
 def bands(
-    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None, labels: Mapping | None = None,
-    dashed: Iterable = (), legend: bool = False, **line,
+    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None,
+    labels: Mapping | None = None, dashed: Iterable = (), legend: bool = False, **line,
 ) -> None:  # fmt: skip
     """A `band` for each value of the column `by`, in the order of `colours`, or of the table.
 
@@ -144,7 +146,7 @@ def beside(ax: Axes, **options) -> None:
 
 
 def image(ax: Axes, picture, title: str = "", side: str = "", below: str = "", **limits) -> None:
-    """A small picture (c, h, w) without axes, grey where it has one channel, its values in [0, 1] unless limits say else."""
+    """A small picture (c, h, w) without axes, its values in [0, 1]; of one channel in grey, between limits if given."""
     picture = np.asarray(picture)
     limits = {"vmin": 0, "vmax": 1} | limits
     if len(picture) > 1:
@@ -181,7 +183,7 @@ def room(axes, share: float = 0.3) -> None:
 
 
 def forest(ax: Axes, table: pd.DataFrame, bounds: dict[str, tuple[float, ...]]) -> None:
-    """Estimate and interval of each judged claim, one row a claim; faithful hollow, corrected filled; bounds as ticks."""
+    """Estimates and intervals, one row a claim; faithful hollow, corrected filled; bounds as ticks."""
     table = table.dropna(subset="estimate")
     names = list(dict.fromkeys(table["claim"]))
     for _, row in table.iterrows():

@@ -6,11 +6,12 @@ of one unit (a seed, or a network where rules draw networks), and of one quantit
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 COLUMNS = ("claim", "arm", "choice", "unit", "seed", "of", "value")
 OfSeeds = Callable[[int], float]
-Values = OfSeeds | pd.Series | pd.DataFrame | Sequence[float]
+Values = OfSeeds | pd.Series | pd.DataFrame | np.ndarray | Sequence[float | int | None]
 Measured = Mapping[tuple[str, str], Values | Mapping[str, Values]]
 
 
