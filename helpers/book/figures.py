@@ -163,10 +163,11 @@ def image(ax: Axes, picture, title: str = "", side: str = "", below: str = "", *
 def matrix(ax: Axes, values: np.ndarray, names: Sequence[str], numbers: bool = True, **options):
     """A square table as colours, with its numbers on them; the image, for a colour bar."""
     shown = ax.imshow(values, **options)
+    most = np.max(np.abs(values), where=np.isfinite(values), initial=0)
     for (i, j), value in np.ndenumerate(values) if numbers else ():
-        dark = abs(value) > 0.6 * np.nanmax(np.abs(values))
-        ax.text(j, i, f"{value:.1f}".replace("-", "−"), ha="center", va="center", fontsize="x-small",
-                color="white" if dark else "black")  # fmt: skip
+        spelled = "" if np.isnan(value) else f"{value:z.1f}".replace("-", "−")  # no −0.0
+        ax.text(j, i, spelled, ha="center", va="center", fontsize="x-small",
+                color="white" if abs(value) > 0.6 * most else "black")  # fmt: skip
     ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
     ax.set_yticks(range(len(names)), names, fontsize="x-small")
     return shown

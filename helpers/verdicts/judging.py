@@ -103,6 +103,12 @@ def interval(rule: Rule, rows: pd.DataFrame) -> Interval:
     return t_interval(rows["value"], null=rule.null)
 
 
+def by_choice(rows: pd.DataFrame) -> dict[str, Interval]:
+    """The intervals in rows of the table of `intervals`, all of one claim and arm."""
+    numbers = rows[[field.name for field in fields(Interval)]].itertuples(index=False, name=None)
+    return {choice: Interval(*row) for choice, row in zip(rows["choice"], numbers)}
+
+
 def arms(register: Mapping[str, Claim]) -> list[tuple[str, str]]:
     """Every claim with each of its arms, in order."""
     return [(name, arm) for name, claim in register.items() for arm in claim.rules]
@@ -120,9 +126,7 @@ def table(intervals: pd.DataFrame, register: Mapping[str, Claim], profile: str =
     for name, arm in arms(register):
         claim, rule = register[name], register[name].rules[arm]
         part = intervals[(intervals["claim"] == name) & (intervals["arm"] == arm)]
-        numbers = part[[field.name for field in fields(Interval)]].itertuples(index=False, name=None)
-        by_choice = {choice: Interval(*row) for choice, row in zip(part["choice"], numbers)}
-        found = judge(rule, by_choice)
+        found = judge(rule, by_choice(part))
         i = found.interval
         elsewhere = bool(claim.profiles) and profile not in claim.profiles
         if rule.judged and elsewhere and i is not None:

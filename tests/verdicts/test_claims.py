@@ -83,7 +83,7 @@ def test_the_books_claims_are_complete():
 
 def test_a_chapter_has_its_claims():
     assert list(claims.register("paths"))[0] == "L1" and {claim.chapter for claim in claims.register("paths").values()} == {"paths"}
-    with pytest.raises(ValueError, match="chapter: 'path', expected one with claims in claims.yml"):
+    with pytest.raises(ValueError, match="chapter: 'path', expected one with claims in book.claims.yml"):
         claims.register("path")
 
 
