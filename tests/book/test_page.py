@@ -20,7 +20,8 @@ from helpers.verdicts import claims, judging
 from helpers.verdicts.values import tidy
 
 CLAIM = {
-    "id": "X1", "chapter": "tiny", "statement": "It grows.", "source": "abstract", "informed_by": "nothing", "contrast": "a against b",
+    "id": "X1", "chapter": "tiny", "statement": "It grows.", "source": "abstract", "informed_by": "nothing",
+    "contrast": "a against b",
     "arms": {"faithful": {"kind": "greater", "quantity": "an effect", "margin": 0.3}},
 }  # fmt: skip
 
@@ -96,7 +97,8 @@ def test_where_numbers_come_from(run):
 def test_what_was_expected_is_recorded_and_shown_and_stops_nothing(run):
     expected = {"it grows": True, "it shrinks": np.bool_(False), "it stays": 1 > 2}
     (shown,) = published(page.expect, run, expected)
-    assert markdown(shown).splitlines()[3:6] == ["| it grows | yes |", "| it shrinks | **no** |", "| it stays | **no** |"]
+    rows = ["| it grows | yes |", "| it shrinks | **no** |", "| it stays | **no** |"]
+    assert markdown(shown).splitlines()[3:6] == rows
     table = records.load("tiny", "expected", run).table
     assert table["expectation"].tolist() == list(expected) and table["holds"].tolist() == [True, False, False]
     (shown,) = published(page.expect, run, {})

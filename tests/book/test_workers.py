@@ -1,4 +1,4 @@
-"""Measurements side by side: the same numbers, cache and threads in every process, mistakes as themselves, no orphans."""
+"""Measurements side by side: the same numbers, cache and threads in every process, mistakes as themselves."""
 
 import os
 import subprocess

@@ -19,7 +19,8 @@ RULES = {
     "two-sided": Rule("two-sided", "an effect", margin=0.3),
 }
 ENTRY = {
-    "id": "X1", "chapter": "x", "statement": "It grows.", "source": "abstract", "informed_by": "no pilot", "contrast": "a against b",
+    "id": "X1", "chapter": "x", "statement": "It grows.", "source": "abstract", "informed_by": "no pilot",
+    "contrast": "a against b",
     "arms": {"faithful": {"kind": "greater", "quantity": "an effect", "margin": 0.3}},
 }  # fmt: skip
 WITHIN = {"kind": "within", "quantity": "an effect", "bound": 0.3, "margin": 0.3}

@@ -75,7 +75,8 @@ def test_no_interval_that_holds_the_bound_lets_a_claim_hold(name, low, width):
     # The same measured backwards is judged backwards.
     mirror = Interval(-measured.estimate, -measured.high, -measured.low, 5, 0.5, measured.method)
     kinds = {"greater": "less", "less": "greater"}
-    other = replace(rule, kind=kinds.get(rule.kind, rule.kind), bound=rule.bound if rule.kind == "within" else -rule.bound)
+    bound = rule.bound if rule.kind == "within" else -rule.bound
+    other = replace(rule, kind=kinds.get(rule.kind, rule.kind), bound=bound)
     swapped = {"positive": "negative", "negative": "positive"}
     assert judge(other, mirror).verdict == swapped.get(verdict, verdict)
 

@@ -29,7 +29,7 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
     table = judging.table(rows(measured), register).set_index(["claim", "arm"])
     assert list(table.index) == [(name, arm) for name, claim in register.items() for arm in claim.rules]
     assert list(table["verdict"]) == ["holds", "does not hold", "by construction", "not judged", "inconclusive"]
-    # Holm runs over the rows of an arm that have a p-value; the one of a claim within bounds would answer another question.
+    # Holm runs over the rows of an arm that have a p-value; that of a claim within bounds would answer another question.
     assert table["p_holm"].to_numpy() == pytest.approx([0.0008, math.nan, math.nan, math.nan, 0.4], nan_ok=True)
     assert table.loc[("X1", "faithful"), "rule"] == register["X1"].rules["faithful"].hash
     assert table.loc[("X2", "faithful"), "note"] == "always so"
@@ -39,7 +39,8 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
     assert text[2].startswith('| <span id="x1"></span>**X1** It grows. | faithful |')
     assert "<span" not in tables.markdown(table.reset_index(), register, anchors=False)
     assert "| **holds** | 0.50 (0.40 to 0.60) | > 0 | 5 | < 0.001 |" in text[2] and "It grows." in text[2]
-    assert "| **does not hold** | −0.50 (−0.60 to −0.40) | within ±0.3 | 5 | – |" in text[3] and "It grows." not in text[3]
+    assert "| **does not hold** | −0.50 (−0.60 to −0.40) | within ±0.3 | 5 | – |" in text[3]
+    assert "It grows." not in text[3]
     assert "| **by construction** (always so) | – | – | – | – |" in text[4]
     assert "| **not judged** (undefined somewhere) | 0.20 | – | 24 | – |" in text[5]
     assert "| **inconclusive** | 0.10 (−0.20 to 0.40) | < 0 | 5 | 0.400 |" in text[6]
@@ -74,15 +75,16 @@ def test_every_interval_has_a_row_in_the_order_of_the_rules(register):
 
 @pytest.mark.parametrize(
     ("low", "high", "stated", "answered"),
-    [(0.4, 0.6, "holds", 1), (-0.6, -0.4, "not", 1), (-0.5, 0.5, "open", 0), (-0.05, 0.05, "not", 1), (math.nan, math.nan, None, 0)],
+    [(0.4, 0.6, "holds", 1), (-0.6, -0.4, "not", 1), (-0.5, 0.5, "open", 0), (-0.05, 0.05, "not", 1),
+     (math.nan, math.nan, None, 0)],
 )
 def test_headline_claims_are_counted_by_verdict(tmp_path, low, high, stated, answered):
     question = {"faithful": {"kind": "two-sided", "quantity": "x", "margin": 0.1}}
-    entries = [ENTRY | {"id": name, "source": source, "arms": arms}
-               for name, source, arms in (("X1", "abstract", ENTRY["arms"]), ("X2", "own", ENTRY["arms"]), ("X3", "code", question))]  # fmt: skip
+    entries = [ENTRY, ENTRY | {"id": "X2", "source": "own"}, ENTRY | {"id": "X3", "source": "code", "arms": question}]
     register = claims.load(written(tmp_path, *entries))
     judged = judging.table(rows({(name, "faithful"): seeds(low, high) for name in register}), register)
-    expected = dict.fromkeys([f"{arm}_{what}" for arm in claims.ARMS for what in ("holds", "not", "open", "asked", "answered")], 0)
+    counted = ("holds", "not", "open", "asked", "answered")
+    expected = dict.fromkeys([f"{arm}_{what}" for arm in claims.ARMS for what in counted], 0)
     expected |= {"faithful_asked": 1, "faithful_answered": answered} | ({f"faithful_{stated}": 1} if stated else {})
     assert judging.counts(judged, register) == expected
 
@@ -123,7 +125,8 @@ def test_a_claim_is_judged_in_its_profiles_alone(tmp_path):
     entries = (ENTRY, ENTRY | {"id": "X2", "profiles": ["paper", "digits"], "arms": arms})
     register = claims.load(written(tmp_path, *entries))
     measured = rows({(name, "faithful"): Interval(0.5, 0.4, 0.6, 5, 0.01, "t over seeds") for name in register})
-    live, paper = (judging.table(measured, register, profile).set_index(["claim", "arm"]) for profile in ("laptop", "paper"))
+    found = [judging.table(measured, register, profile) for profile in ("laptop", "paper")]
+    live, paper = (table.set_index(["claim", "arm"]) for table in found)
     assert list(paper["verdict"]) == ["holds", "holds", "by construction"]
     assert list(live["verdict"]) == ["holds", "not judged", "by construction"]
     estimate = live.loc[("X2", "faithful")]
