@@ -98,21 +98,25 @@ def _computed(run, function: Callable, wanted: dict[Path, dict]) -> Iterator[tup
     if run.device.type != "cpu" or cores < 2 or not worth:
         yield from ((path, _keep(path, function, each)) for path, each in left)
         return
-    with joblib.parallel_config(backend="loky", initializer=_start_worker, initargs=_given()):
-        tasks = (joblib.delayed(_keep)(path, function, each) for path, each in left)
+    settings, given = _settings(), (torch.get_num_threads(), os.getpid())
+    with joblib.parallel_config(backend="loky", initializer=processes.start_worker, initargs=given):
+        tasks = (joblib.delayed(_keep_there)(settings, path, function, each) for path, each in left)
         results = joblib.Parallel(n_jobs=min(cores, len(left)), return_as="generator", batch_size=1)(tasks)
         yield from zip([path for path, _ in left], results)
 
 
-def _given() -> tuple[int, int, dict[str, str]]:
-    """What a worker needs to do as this process would. Where it changes, joblib starts workers afresh."""
-    settings = {name: value for name, value in os.environ.items() if name.startswith("LAYERS_")}
-    return torch.get_num_threads(), os.getpid(), settings | {"LAYERS_CACHE": str(cache.folder().absolute())}
+def _settings() -> dict[str, str]:
+    """The environment of a run: where the cache is, and where data lie."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("LAYERS_")}
+    return ours | {"LAYERS_CACHE": str(cache.folder().absolute())}
 
 
-def _start_worker(threads: int, parent: int, settings: dict[str, str]) -> None:
+def _keep_there(settings: dict[str, str], path: Path, function: Callable, each: dict) -> dict:
+    """In a worker, with the settings of now: it may have started before they changed."""
+    for name in set(_settings()) - set(settings):
+        del os.environ[name]
     os.environ |= settings
-    processes.start_worker(threads, parent)
+    return _keep(path, function, each)
 
 
 def _tell(function: Callable, done: int, total: int) -> None:

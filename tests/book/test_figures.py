@@ -73,7 +73,7 @@ def test_every_kind_of_network_and_training_has_a_colour():
 
 
 def test_the_colour_of_input_noise_is_seen_on_white_and_told_apart_by_the_colour_blind():
-    """At least as far, in CIELAB, from every colour as the palette's nearest two are; contrast as WCAG asks of graphics."""
+    """At least as far, in CIELAB, from every colour as the palette's nearest two; contrast as WCAG asks of graphics."""
     eyes = np.array([  # Machado, Oliveira & Fernandes 2009: none, protanopia, deuteranopia, tritanopia
         np.eye(3), [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
         [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],

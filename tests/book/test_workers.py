@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,7 +119,7 @@ book.measure(SimpleNamespace(device=torch.device("cpu")), wait, book.grid(number
 def test_processes_do_not_outlive_a_run_that_is_killed():
     with subprocess.Popen([sys.executable, "-c", KILLED], cwd=HERE) as run:
         while len(noted()) < 2 and run.poll() is None:
-            os.sched_yield()
+            time.sleep(0.1)
         workers = [psutil.Process(int(line)) for line in noted()]
         run.kill()
     gone, alive = psutil.wait_procs(workers, timeout=20)

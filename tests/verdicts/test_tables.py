@@ -29,7 +29,7 @@ def test_a_table_has_a_row_for_each_claim_and_arm(register):
     table = judging.table(rows(measured), register).set_index(["claim", "arm"])
     assert list(table.index) == [(name, arm) for name, claim in register.items() for arm in claim.rules]
     assert list(table["verdict"]) == ["holds", "does not hold", "by construction", "not judged", "inconclusive"]
-    # Holm runs over the rows of an arm that have a p-value; that of a claim within bounds would answer another question.
+    # Holm runs over the rows of an arm that have a p-value; that of a claim within bounds answers another one.
     assert table["p_holm"].to_numpy() == pytest.approx([0.0008, math.nan, math.nan, math.nan, 0.4], nan_ok=True)
     assert table.loc[("X1", "faithful"), "rule"] == register["X1"].rules["faithful"].hash
     assert table.loc[("X2", "faithful"), "note"] == "always so"

@@ -51,7 +51,8 @@ def test_a_frame_has_a_quantity_a_column_in_its_order():
     index = pd.MultiIndex.from_tuples([("mlp2", 100), ("vgg8", 100)], names=["model", "seed"])
     table = tidy({KEY: pd.DataFrame({"z": [1, 2], "a": [3.0, 4.0]}, index)}, [])
     assert listed(table, "of", "unit", "seed", "value") == [
-        ("z", "mlp2 100", 100, 1.0), ("z", "vgg8 100", 100, 2.0), ("a", "mlp2 100", 100, 3.0), ("a", "vgg8 100", 100, 4.0),
+        ("z", "mlp2 100", 100, 1.0), ("z", "vgg8 100", 100, 2.0),
+        ("a", "mlp2 100", 100, 3.0), ("a", "vgg8 100", 100, 4.0),
     ]  # fmt: skip
 
 
@@ -74,7 +75,8 @@ def test_nothing_measured_is_a_table_of_nothing():
 def test_intervals_follow_from_the_table_alone(tmp_path):
     register = claims.load(written(tmp_path, *THREE))
     draw = np.random.default_rng(0)
-    table = tidy({("X3", "corrected"): {"b": draw.normal(size=9), "a": draw.normal(size=9)}, KEY: draw.normal(size=5)}, [])
+    several = {"b": draw.normal(size=9), "a": draw.normal(size=9)}
+    table = tidy({("X3", "corrected"): several, KEY: draw.normal(size=5)}, [])
     again = table.astype(dict.fromkeys(["claim", "arm", "choice", "unit", "of"], "category"))
     found = judging.intervals(table, register)
     pd.testing.assert_frame_equal(judging.intervals(again, register), found, check_exact=True)
