@@ -68,8 +68,8 @@ def style() -> None:
 
 def colour_of(model: str) -> tuple[float, float, float]:
     """The colour of an architecture's family; grey for one that has none."""
-    family = "plainnet" if model.startswith("plain") else next((f for f in ("resnet", "vgg", "mlp", "cnn") if model.startswith(f)), "")
-    return COLOURS.get(family, _GREY)
+    family = next((family for family in ("resnet", "vgg", "plain", "mlp", "cnn") if model.startswith(family)), "")
+    return COLOURS.get("plainnet" if family == "plain" else family, _GREY)
 
 
 def depth_colours(count: int) -> list[tuple[float, float, float]]:
@@ -90,7 +90,9 @@ def picture(figure: Figure) -> Image:
     return Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96))
 
 
-def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line) -> None:
+def band(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line
+) -> None:  # fmt: skip
     """Mean over seeds with its 95 % t-interval, the label at the line's end; y may be undefined at some x.
 
     The interval is taken on the scale on which the axis is drawn, so that on a logarithmic one it stays positive.
@@ -111,8 +113,8 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "",
 
 
 def bands(
-    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None, labels: Mapping | None = None,
-    dashed: Iterable = (), legend: bool = False, **line,
+    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None,
+    labels: Mapping | None = None, dashed: Iterable = (), legend: bool = False, **line,
 ) -> None:  # fmt: skip
     """A `band` for each value of the column `by`, in the order of `colours`, or of the table.
 
@@ -202,7 +204,7 @@ def beside(ax: Axes, **options) -> None:
 
 
 def image(ax: Axes, picture, title: str = "", side: str = "", below: str = "", **limits) -> None:
-    """A small picture (c, h, w) without axes, grey where it has one channel, its values in [0, 1] unless limits say else."""
+    """A small picture (c, h, w) without axes, its values in [0, 1]; of one channel in grey, between limits if given."""
     picture = np.asarray(picture)
     limits = {"vmin": 0, "vmax": 1} | limits
     if len(picture) > 1:
@@ -219,10 +221,11 @@ def image(ax: Axes, picture, title: str = "", side: str = "", below: str = "", *
 def matrix(ax: Axes, values: np.ndarray, names: Sequence[str], numbers: bool = True, **options):
     """A square table as colours, with its numbers on them; the image, for a colour bar."""
     shown = ax.imshow(values, **options)
+    most = np.max(np.abs(values), where=np.isfinite(values), initial=0)
     for (i, j), value in np.ndenumerate(values) if numbers else ():
-        dark = abs(value) > 0.6 * np.nanmax(np.abs(values))
-        ax.text(j, i, f"{value:.1f}".replace("-", "−"), ha="center", va="center", fontsize="x-small",
-                color="white" if dark else "black")  # fmt: skip
+        spelled = "" if np.isnan(value) else f"{value:z.1f}".replace("-", "−")  # no −0.0
+        ax.text(j, i, spelled, ha="center", va="center", fontsize="x-small",
+                color="white" if abs(value) > 0.6 * most else "black")  # fmt: skip
     ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
     ax.set_yticks(range(len(names)), names, fontsize="x-small")
     return shown

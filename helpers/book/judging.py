@@ -22,11 +22,15 @@ class Judged:
     verdicts: pd.DataFrame
 
     def interval(self, claim: str, arm: str, choice: str = "") -> verdicts.Interval:
-        """The interval of a claim in an arm at a choice, the headline where there is none of that name."""
+        """The interval of a claim in an arm at a choice, the headline where there is none of that name.
+
+        ValueError if nothing was measured of it.
+        """
         rows = self.intervals[(self.intervals["claim"] == claim) & (self.intervals["arm"] == arm)]
-        named = rows[rows["choice"] == choice]
-        row = (named if len(named) else rows).iloc[0]
-        return verdicts.Interval(*row[["estimate", "low", "high", "n", "p", "method"]])
+        if not len(rows):
+            raise ValueError(f"claim, arm: {claim!r}, {arm!r}, expected one that was measured")
+        found = verdicts.judging.by_choice(rows)
+        return found.get(choice) or next(iter(found.values()))
 
 
 def judge(run, measured: Measured, seeds: Sequence[int]) -> Judged:

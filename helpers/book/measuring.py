@@ -18,6 +18,7 @@ import joblib
 import pandas as pd
 import torch
 from filelock import FileLock
+from threadpoolctl import threadpool_limits
 
 from helpers.book import sources
 from helpers.book.records import plain
@@ -29,7 +30,7 @@ Tables = pd.DataFrame | dict[str, pd.DataFrame]
 
 
 def grid(**axes: Sequence) -> list[dict]:
-    """Every combination of values, the last one changing fastest: the networks of an experiment, as `measure` takes them."""
+    """Every combination of values, the last one changing fastest: the networks of an experiment, for `measure`."""
     return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
 
 
@@ -39,7 +40,7 @@ def measure(run, function: Callable[..., Any], over: Sequence[Mapping], missing:
     Args:
         run: of the chapter.
         function: called as `function(**each)`; gives one row (a dict), several (a list of dicts), or a dict of lists of
-            rows, one a table. What it gives passes through JSON.
+            rows, one a table. What it gives passes through JSON. TypeError for what JSON cannot hold.
         over: keyword arguments, such as `grid` makes; those that are texts, numbers or truths become columns, the last.
         missing: takes (arguments, message) where the function raised FileNotFoundError, instead of its being raised.
 
@@ -56,13 +57,19 @@ def measure(run, function: Callable[..., Any], over: Sequence[Mapping], missing:
 
 
 def _is_several(rows: Any) -> bool:
-    return isinstance(rows, dict) and bool(rows) and all(isinstance(part, list) for part in rows.values())
+    return isinstance(rows, dict) and bool(rows) and all(_is_table(part) for part in rows.values())
+
+
+def _is_table(part: Any) -> bool:
+    return isinstance(part, list) and all(isinstance(row, dict) for row in part)
 
 
 def _table(found: list[tuple[dict, list[dict]]]) -> pd.DataFrame:
-    plain = lambda each: {name: value for name, value in each.items() if isinstance(value, str | int | float)}
-    parts = [pd.DataFrame(rows).assign(**plain(each)) for each, rows in found if rows]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    """Rows of one network after the other, its plain arguments as the last columns."""
+    plain = [{name: value for name, value in each.items() if isinstance(value, str | int | float)} for each, _ in found]
+    arguments = list(dict.fromkeys(name for each in plain for name in each))
+    table = pd.DataFrame([row | each for each, (_, rows) in zip(plain, found) for row in rows])
+    return table.reindex(columns=[name for name in table if name not in arguments] + arguments)
 
 
 def _found(run, function: Callable, over: list[dict], missing: list | None) -> list:
@@ -92,48 +99,73 @@ def _computed(run, function: Callable, wanted: dict[Path, dict]) -> Iterator[tup
     if run.device.type != "cpu" or cores < 2 or not worth:
         yield from ((path, _keep(path, function, each)) for path, each in left)
         return
-    given = (torch.get_num_threads(), os.getpid())
+    settings, given = _settings(), (torch.get_num_threads(), os.getpid())
     with joblib.parallel_config(backend="loky", initializer=processes.start_worker, initargs=given):
-        tasks = (joblib.delayed(_keep)(path, function, each) for path, each in left)
+        tasks = (joblib.delayed(_keep_there)(settings, path, function, each) for path, each in left)
         results = joblib.Parallel(n_jobs=min(cores, len(left)), return_as="generator", batch_size=1)(tasks)
         yield from zip([path for path, _ in left], results)
 
 
+def _settings() -> dict[str, str]:
+    """The environment of a run: where the cache is, and where data lie."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("LAYERS_")}
+    return ours | {"LAYERS_CACHE": str(cache.folder().absolute())}
+
+
+def _keep_there(settings: dict[str, str], path: Path, function: Callable, each: dict) -> dict:
+    """In a worker, with the settings of now: it may have started before they changed."""
+    for name in set(_settings()) - set(settings):
+        del os.environ[name]
+    os.environ |= settings
+    return _keep(path, function, each)
+
+
 def _tell(function: Callable, done: int, total: int) -> None:
-    name = getattr(function, "__name__", "measurement")
-    print(f"{name}: {done} of {total}", file=sys.stderr, flush=True)
+    print(f"{_name(function)}: {done} of {total}", file=sys.stderr, flush=True)
+
+
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", "measurement")
 
 
 def _path(run, print_of_it: str, each: dict) -> Path:
     """The file of a result: the function, its arguments, the device, the versions and the threads it ran with."""
     name = fingerprint(print_of_it, each, run.device.type, sources.versions(), torch.get_num_threads())
-    return cache.folder() / "measured" / f"{name}.json"
+    return cache.folder().absolute() / "measured" / f"{name}.json"
 
 
 def _keep(path: Path, function: Callable, each: dict) -> dict:
     """Compute a result and keep it with its checksum; whoever comes second waits, and finds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if (kept := _kept(path)) is not None:
+        if (kept := _read(path)) is not None:
             return kept
         try:
-            content = {"result": json.loads(json.dumps(function(**each), default=plain))}
+            with threadpool_limits(torch.get_num_threads(), "blas"):  # numpy's sums depend on it, as torch's do
+                result = function(**each)
         except FileNotFoundError as error:  # asked for again the next time: it may be there by then
             return {"absent": str(error)}
-        text = json.dumps(content)
-        cache.write(path, json.dumps({"of": each, "checksum": cache.digest(content)}, default=plain)[:-1] + f', "kept": {text}}}\n')
+        if not isinstance(result, dict | list):
+            expected = "expected a row (dict), a list of rows, or such lists by table"
+            raise TypeError(f"{_name(function)}: gave {result!r}, {expected}")
+        content = {"result": json.loads(json.dumps(result, default=plain))}
+        note = {"of": {name: str(value) for name, value in each.items()}, "checksum": cache.digest(content)}
+        cache.write(path, json.dumps(note | {"kept": content}) + "\n")
         return content
 
 
 def _kept(path: Path) -> dict | None:
     """A result that was kept; None if there is none, or if it is damaged (said on stderr)."""
-    if not path.exists():
-        return None
+    found = _read(path)
+    if found is None and path.exists():
+        print(f"{path.name} in the cache is damaged; it is measured again", file=sys.stderr)
+    return found
+
+
+def _read(path: Path) -> dict | None:
+    """A result that was kept whole."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["checksum"] == cache.digest(found["kept"]):
-            return found["kept"]
-    except (ValueError, KeyError, TypeError):
-        pass
-    print(f"{path.name} in the cache is damaged; it is measured again", file=sys.stderr)
-    return None
+        return found["kept"] if found["checksum"] == cache.digest(found["kept"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

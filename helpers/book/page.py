@@ -1,4 +1,4 @@
-"""What stands on a page besides figures: text, tables, values for the prose, what was expected, where numbers come from."""
+"""What stands on a page besides figures: text, tables, values for the prose, what was expected, where it comes from."""
 
 from collections.abc import Mapping
 
@@ -63,4 +63,5 @@ def expect(run, expectations: Mapping[str, bool]) -> None:
     """
     table = pd.DataFrame({"expectation": list(expectations), "holds": [bool(holds) for holds in expectations.values()]})
     records.save(run, "expected", table)
-    show_table(table.assign(holds=table["holds"].map({True: "yes", False: "**no**"})), "Expected of the book's own networks")
+    shown = table.assign(holds=["yes" if holds else "**no**" for holds in table["holds"]])
+    show_table(shown, "Expected of the book's own networks")

@@ -47,12 +47,13 @@ class Record:
 
 
 def save(
-    run, name: str, table: pd.DataFrame, digits: int | None = None, arrays: dict | None = None, data: Any = None, **notes
-) -> Path:
+    run, name: str, table: pd.DataFrame, digits: int | None = None, arrays: dict | None = None, data: Any = None,
+    **notes,
+) -> Path:  # fmt: skip
     """Write what a run measured; notes join its provenance.
 
     Args:
-        digits: significant digits of numbers that are no integers, for a record is committed, and small; all by default.
+        digits: significant digits of numbers that are no integers, for a record is small; all by default.
         arrays: saved beside the table.
         data: the data set of the measurement, whose checksum is noted.
 
@@ -214,10 +215,14 @@ def _pack(column: pd.Series) -> dict:
     if isinstance(column.dtype, pd.CategoricalDtype):  # a text that is often repeated
         known = [None if pd.isna(value) else value for value in column.unique()]
         return {"type": "category", "known": known, "values": [known.index(None if pd.isna(v) else v) for v in column]}
-    values = column.tolist()
-    if column.dtype.kind == "f":  # JSON knows neither NaN nor infinity
-        values = [None if math.isnan(x) else str(x) if math.isinf(x) else x for x in values]
-    return {"type": str(column.dtype), "values": values}
+    return {"type": str(column.dtype), "values": [_number(value) for value in column.tolist()]}
+
+
+def _number(value):
+    """JSON knows neither NaN, which stands for what is missing in columns of text as well, nor infinity."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def _unpack(packed: dict) -> pd.Series:

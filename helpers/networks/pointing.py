@@ -1,4 +1,4 @@
-"""Texts that point at something that decides a result: files of images and of weights, and the code of a reader's network."""
+"""Texts that point at something that decides a result: files of images and of weights, a reader's network."""
 
 import os
 from pathlib import Path
@@ -9,14 +9,21 @@ from helpers.networks.pretrained import SUFFIXES
 
 
 def files(text: str) -> list[list]:
-    """Names, sizes and times of what lies in `folder:PATH`, or of a file of weights; [] for any other text."""
-    if not text.startswith("folder:") and not text.endswith(SUFFIXES):
-        return []
+    """Names, sizes and times of what lies in `folder:PATH`, or of a file of weights; [] for any other text.
+
+    The folder of an image is its class, and so belongs to its name.
+    """
     own = os.environ.get("LAYERS_DATA")
-    path = Path(text.removeprefix("folder:").rpartition("@")[2]).expanduser()
-    places = [path, *([Path(own).expanduser() / path] if own else [])]
-    found = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in found if file.is_file()]
+    named = [text, text.rpartition("@")[2]] if text.endswith(SUFFIXES) else []
+    named = [text.removeprefix("folder:")] if text.startswith("folder:") else dict.fromkeys(named)
+    paths = [Path(name).expanduser() for name in named]
+    places = paths + [Path(own).expanduser() / path for path in paths if own]
+    found = [(file, place) for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
+    return [
+        [file.relative_to(place.parent).as_posix(), file.stat().st_size, file.stat().st_mtime_ns]
+        for file, place in found
+        if file.is_file()
+    ]
 
 
 def code(text: str) -> dict[str, str]:

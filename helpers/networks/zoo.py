@@ -22,32 +22,42 @@ class Zoo:
     Attributes:
         shared: fields of `Spec` that all conditions share.
         conditions: what each changes in them; besides, `calibrated` takes batch norm's statistics afresh
-            (`training.calibrate`) and `epoch` stops training there.
+            (`training.calibrate`) and `epoch` stops training there. One of 0 epochs is untrained even where what is
+            shared has weights from elsewhere.
         device: where the networks are.
 
     ValueError for a field that `Spec` has not.
     """
 
     shared: Mapping[str, Any]
-    conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"trained": {}, "untrained": {"epochs": 0}})
+    conditions: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {"trained": {}, "untrained": {"epochs": 0}}
+    )
     device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
-        known = {*(each.name for each in fields(Spec)), *STATES}
-        for name, changes in {"shared": self.shared, **self.conditions}.items():
+        known = {*(each.name for each in fields(Spec)), *STATES} - {"model", "seed"}
+        for name, changes in [("shared", self.shared), *self.conditions.items()]:
             if unknown := set(changes) - known:
-                raise ValueError(f"{name}: {sorted(unknown)}, expected fields of Spec, {' or '.join(STATES)}")
+                expected = f"expected fields of Spec but model and seed, {' or '.join(STATES)}"
+                raise ValueError(f"{name}: {sorted(unknown)}, {expected}")
 
     def spec(self, model: str, condition: str, seed: int) -> Spec:
         """What decides the weights. ValueError for a condition that there is not."""
+        given = {name: value for name, value in self._chosen(condition).items() if name not in STATES}
+        return Spec(model=model, seed=seed, **given)
+
+    def _chosen(self, condition: str) -> dict[str, Any]:
+        """What decides a network of this condition besides its model and seed."""
         if condition not in self.conditions:
             raise ValueError(f"condition={condition!r}: expected one of {', '.join(self.conditions)}")
-        given = {name: value for name, value in {**self.shared, **self.conditions[condition]}.items() if name not in STATES}
-        return Spec(model=model, seed=seed, **given)
+        changes = self.conditions[condition]
+        untrained = changes.get("epochs") == 0 and self.shared.get("weights", "train") != "train"
+        return {**self.shared, **({"weights": "none"} if untrained else {}), **changes}
 
     def network(self, model: str, condition: str, seed: int) -> training.Trained:
         """The network in evaluation mode, from the cache or trained now."""
-        chosen = self.conditions.get(condition, {})
+        chosen = self._chosen(condition)
         epochs = [chosen["epoch"]] if "epoch" in chosen else []
         net = training.checkpoints(self.spec(model, condition, seed), epochs=epochs, device=self.device)[0]
         return training.calibrate(net) if chosen.get("calibrated") else net
@@ -57,7 +67,7 @@ class Zoo:
         specs: dict[Spec, tuple] = {}
         for each in wanted:
             spec = self.spec(each["model"], each["condition"], each["seed"])
-            epoch = self.conditions[each["condition"]].get("epoch")
+            epoch = self._chosen(each["condition"]).get("epoch")
             specs[spec] = (*specs.get(spec, ()), *([] if epoch is None else [epoch]))
         training.prefetch(specs, self.device)
 
@@ -68,4 +78,5 @@ class Zoo:
     def points(self, model: str, seed: int, condition: str | None = None) -> dict[str, float]:
         """The points of a network in order, `input` first, with their relative depth."""
         net = self.network(model, condition or next(iter(self.conditions)), seed)
-        return models.points(net.model, net.images.test_images[:2] / 255)
+        images = training.dataset(net.spec, self.device)
+        return models.points(net.model, images.normalise(images.test_images[:2]))

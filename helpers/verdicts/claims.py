@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class Rule:
         if self.kind in KINDS[4:] and not self.reason:
             raise ValueError(f"reason: empty, expected why the claim is {self.kind}")
         if self.kind in KINDS[:4] and not (self.quantity and self.margin > 0):
-            raise ValueError(f"quantity, margin: {self.quantity!r}, {self.margin}, expected a text and a positive number")
+            given = f"{self.quantity!r}, {self.margin}"
+            raise ValueError(f"quantity, margin: {given}, expected a text and a positive number")
         if self.kind == "within" and not 0 < self.margin <= self.bound:
             raise ValueError(f"bound: {self.bound}, expected at least the margin, {self.margin}")
         if self.statistic not in ("", *STATISTICS):
@@ -75,7 +76,11 @@ class Claim:
     informed_by: str
     contrast: str
     rules: Mapping[str, Rule]  # one an arm
-    profiles: tuple[str, ...] = ()  # in which it is judged; in all if there are none
+    profiles: Sequence[str] = ()  # in which it is judged; in all if there are none
+
+    def __post_init__(self) -> None:
+        if isinstance(self.profiles, str):
+            raise ValueError(f"profiles: {self.profiles!r}, expected a list of names")
 
     @property
     def headline(self) -> bool:
@@ -99,8 +104,7 @@ def load(path: Path | None = None) -> dict[str, Claim]:
         name = entry.get("id", "?")
         try:
             rules = {arm: Rule(**rule) for arm, rule in entry["arms"].items()}
-            said = {field: value for field, value in entry.items() if field not in ("arms", "profiles")}
-            claim = Claim(**said, rules=rules, profiles=tuple(entry.get("profiles", ())))
+            claim = Claim(**{field: value for field, value in entry.items() if field != "arms"}, rules=rules)
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{path.name}: claim {name}: {error}") from error
         if claim.source not in SOURCES or not rules or set(rules) - set(ARMS):

@@ -59,8 +59,8 @@ def bootstrap_interval(
     """
     x = np.asarray(columns, dtype=float)
     n, method, nan = x.shape[1], "bootstrap over networks", math.nan
-    estimate = float(statistic(*x)) if n > 2 else nan
-    if n < FEWEST["bootstrap"] or not (np.isfinite(x).all() and math.isfinite(estimate)):
+    estimate = float(statistic(*x)) if n > 2 and np.isfinite(x).all() else nan
+    if n < FEWEST["bootstrap"] or not math.isfinite(estimate):
         return Interval(estimate, nan, nan, n, nan, method)
     with warnings.catch_warnings():  # undefined for some of the samples, as where a column is nearly constant
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -84,17 +84,23 @@ def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray | float
 
 
 def partial_spearman(*columns: np.ndarray, axis: int = -1) -> np.ndarray | float:
-    """Rank correlation of the first two columns given the others, for many samples at once; NaN where one is constant."""
-    ranks = np.stack([stats.rankdata(column, axis=axis) for column in np.broadcast_arrays(*columns)])
+    """Rank correlation of the first two columns given the others, for many samples at once.
+
+    NaN where a column is constant, or one of the first two follows from the others.
+    """
+    ranks = np.stack([stats.rankdata(np.moveaxis(c, axis, -1), axis=-1) for c in np.broadcast_arrays(*columns)])
     ranks = ranks - ranks.mean(-1, keepdims=True)
     products = np.einsum("i...n,j...n->...ij", ranks, ranks)
     size = np.sqrt(np.einsum("...ii->...i", products))
     varied = (size > 0).all(-1)
+    products = np.where(varied[..., None, None], products, np.eye(len(columns)))  # what is undefined breaks no inverse
     size = np.where(varied[..., None], size, 1)
-    inverse = np.linalg.pinv(products / size[..., :, None] / size[..., None, :])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = -inverse[..., 0, 1] / np.sqrt(inverse[..., 0, 0] * inverse[..., 1, 1])
-    return np.where(varied, found, np.nan)[()]
+    r = products / size[..., :, None] / size[..., None, :]
+    # What the others leave of the first two: the Schur complement. Others may follow from one another.
+    left = r[..., :2, :2] - r[..., :2, 2:] @ np.linalg.pinv(r[..., 2:, 2:], hermitian=True) @ r[..., 2:, :2]
+    first, second = left[..., 0, 0], left[..., 1, 1]
+    defined = varied & (np.minimum(first, second) > 1e-9)  # less is rounding
+    return np.where(defined, left[..., 0, 1] / np.sqrt(np.where(defined, first * second, 1)), np.nan)[()]
 
 
 def holm(p_values: Numbers) -> np.ndarray:

@@ -80,11 +80,12 @@ def intervals(values: pd.DataFrame, register: Mapping[str, Claim]) -> pd.DataFra
         ValueError: values for which there is no rule.
     """
     found = []
-    for (claim, arm, choice), rows in values.groupby(["claim", "arm", "choice"], sort=False):
+    for (claim, arm, choice), rows in values.groupby(["claim", "arm", "choice"], sort=False, observed=True):
         if claim not in register or arm not in register[claim].rules:
             known = f"expected a claim of {', '.join(register)} and one of its arms"
             raise ValueError(f"measured: {(claim, arm)}, {known}")
-        found.append({"claim": claim, "arm": arm, "choice": choice} | asdict(interval(register[claim].rules[arm], rows)))
+        estimate = interval(register[claim].rules[arm], rows)
+        found.append({"claim": claim, "arm": arm, "choice": choice} | asdict(estimate))
     table = pd.DataFrame(found, columns=["claim", "arm", "choice", *(field.name for field in fields(Interval))])
     order = {(name, arm): place for place, (name, arm) in enumerate(arms(register))}
     places = [order[row.claim, row.arm] for row in table.itertuples()]
@@ -93,10 +94,19 @@ def intervals(values: pd.DataFrame, register: Mapping[str, Claim]) -> pd.DataFra
 
 def interval(rule: Rule, rows: pd.DataFrame) -> Interval:
     """The interval of the values of one claim, arm and choice."""
-    if not rule.statistic:
-        return t_interval(rows["value"], null=rule.null)
-    columns = [part["value"].to_numpy() for _, part in rows.groupby("of", sort=False)]
-    return bootstrap_interval(STATISTICS[rule.statistic], *columns, null=rule.null)
+    columns = [part["value"].to_numpy() for _, part in rows.groupby("of", sort=False, observed=True)]
+    if rule.statistic:
+        return bootstrap_interval(STATISTICS[rule.statistic], *columns, null=rule.null)
+    if len(columns) > 1:
+        named = ", ".join(rows["of"].unique())
+        raise ValueError(f"values: of {named}, expected one quantity where a rule has no statistic")
+    return t_interval(rows["value"], null=rule.null)
+
+
+def by_choice(rows: pd.DataFrame) -> dict[str, Interval]:
+    """The intervals in rows of the table of `intervals`, all of one claim and arm."""
+    numbers = rows[[field.name for field in fields(Interval)]].itertuples(index=False, name=None)
+    return {choice: Interval(*row) for choice, row in zip(rows["choice"], numbers)}
 
 
 def arms(register: Mapping[str, Claim]) -> list[tuple[str, str]]:
@@ -116,14 +126,14 @@ def table(intervals: pd.DataFrame, register: Mapping[str, Claim], profile: str =
     for name, arm in arms(register):
         claim, rule = register[name], register[name].rules[arm]
         part = intervals[(intervals["claim"] == name) & (intervals["arm"] == arm)]
-        by_choice = {row.choice: Interval(*(getattr(row, field.name) for field in fields(Interval))) for row in part.itertuples()}
-        found = judge(rule, by_choice)
+        found = judge(rule, by_choice(part))
         i = found.interval
-        if rule.judged and claim.profiles and profile not in claim.profiles and i is not None:
+        elsewhere = bool(claim.profiles) and profile not in claim.profiles
+        if rule.judged and elsewhere and i is not None:
             found = Verdict("not judged", i, f"an estimate; judged at the profile {' or '.join(claim.profiles)}")
         numbers = {k: getattr(i, k) if i else None for k in ("estimate", "low", "high", "n", "p", "method")}
-        if rule.kind == "within":
-            numbers["p"] = None  # that of no effect, which is not what the rule asks
+        if rule.kind == "within" or elsewhere:
+            numbers["p"] = None  # of no effect, which is not what the rule asks; or of a claim that is not tested here
         rows.append({"claim": name, "arm": arm, "source": claim.source, "verdict": found.verdict,
                      **numbers, "note": found.note, "rule": rule.hash})  # fmt: skip
     frame = pd.DataFrame(rows)
@@ -146,5 +156,6 @@ def counts(judged: pd.DataFrame, register: Mapping[str, Claim]) -> dict[str, int
         asked = [verdict for kind, verdict in rules if kind == "two-sided"]
         for short, verdict in {"holds": "holds", "not": "does not hold", "open": "inconclusive"}.items():
             found[f"{arm}_{short}"] = stated.count(verdict)
-        found |= {f"{arm}_asked": len(asked), f"{arm}_answered": sum(asked.count(v) for v in ("positive", "negative", "none"))}
+        answered = sum(asked.count(verdict) for verdict in ("positive", "negative", "none"))
+        found |= {f"{arm}_asked": len(asked), f"{arm}_answered": answered}
     return found

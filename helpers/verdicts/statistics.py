@@ -42,7 +42,7 @@ def axes(*products: np.ndarray, axis: int = -1) -> np.ndarray | float:
 
 
 def shared_axes(*products: np.ndarray, axis: int = -1, kept: int = 3) -> np.ndarray | float:
-    """Variance along the leading axes of other units (the second half of `products`), as a share of the most there is."""
+    """Variance along the leading axes of others (the second half of `products`), as a share of the most there is."""
     half = len(products) // 2
     own, other = correlation(products[:half], axis), correlation(products[half:], axis)
     leading = np.linalg.eigh(other)[1][..., -kept:]
@@ -57,8 +57,10 @@ def eigenvalues(products: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
 
 def correlation(products: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
     """(..., m, m): sums over units of products, given by upper triangle, scaled to a correlation matrix."""
-    sums = np.stack([np.sum(product, axis=axis) for product in products], axis=-1)
     m = int(((8 * len(products) + 1) ** 0.5 - 1) / 2)
+    if m * (m + 1) // 2 != len(products):
+        raise ValueError(f"products: {len(products)}, expected those of an upper triangle: 1, 3, 6, 10, ...")
+    sums = np.stack([np.sum(product, axis=axis) for product in products], axis=-1)
     full, (rows, columns) = np.empty((*sums.shape[:-1], m, m)), np.triu_indices(m)
     full[..., rows, columns] = full[..., columns, rows] = sums
     spread = np.sqrt(np.maximum(np.diagonal(full, axis1=-2, axis2=-1), 1e-12))

@@ -9,7 +9,7 @@ from helpers.verdicts.claims import Claim
 
 
 def spell(row) -> str:
-    """An estimate with its interval, of anything with the fields `estimate`, `low` and `high`; narrow ones with more digits."""
+    """An estimate with its interval, of anything with `estimate`, `low` and `high`; narrow ones with more digits."""
     width = row.high - row.low
     digits = 2 + (1e-9 < width < 0.02) + (1e-9 < width < 0.002)  # seeds that agree: rounding alone
     values = [f"{value:.{digits}f}".replace("-", "−") for value in (row.estimate, row.low, row.high)]

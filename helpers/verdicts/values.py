@@ -6,11 +6,12 @@ of one unit (a seed, or a network where rules draw networks), and of one quantit
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 COLUMNS = ("claim", "arm", "choice", "unit", "seed", "of", "value")
 OfSeeds = Callable[[int], float]
-Values = OfSeeds | pd.Series | pd.DataFrame | Sequence[float]
+Values = OfSeeds | pd.Series | pd.DataFrame | np.ndarray | Sequence[float | int | None]
 Measured = Mapping[tuple[str, str], Values | Mapping[str, Values]]
 
 
@@ -19,8 +20,8 @@ def tidy(measured: Measured, seeds: Sequence[int]) -> pd.DataFrame:
 
     Args:
         measured: by claim and arm, the values; or several by name, one for each value of a choice that the claim does
-            not fix (dimension, metric, reference), the headline first. Values are a function of the seed; a Series or
-            sequence, one value a unit; or a DataFrame, one row a unit and one column a quantity, in the order in which
+            not fix (dimension, metric, reference), the headline first. Values are a function of the seed; a Series, an
+            array or a sequence, one value a unit; or a DataFrame, one row a unit and one column a quantity, in the order in which
             the rule's statistic takes them.
         seeds: what a function is called with.
 
@@ -40,7 +41,7 @@ def _rows(values: Values, seeds: Sequence[int], **where: str) -> list[dict]:
     if callable(values):
         values = pd.Series({seed: float(values(seed)) for seed in seeds}).rename_axis("seed")
     if not isinstance(values, pd.DataFrame):
-        values = pd.Series(values).to_frame("")
+        values = pd.Series(values, dtype=float).to_frame("")
     levels = list(values.index.names)
     by_seed = values.index.get_level_values("seed") if "seed" in levels else [None] * len(values)
     units = [" ".join(map(str, unit)) if isinstance(unit, tuple) else str(unit) for unit in values.index]

@@ -11,17 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from matplotlib.figure import Figure
-from test_book import tiny
 
-from helpers.book import Run, figures, records, sources
-from helpers.networks import training
+from helpers.book import figures
+from helpers.networks import RECIPES
 from helpers.networks.models import build
-from helpers.verdicts import claims
-from helpers.verdicts.claims import t_interval
+from helpers.verdicts import t_interval
 
 
 @pytest.fixture(autouse=True)
@@ -73,12 +68,12 @@ def test_every_kind_of_network_and_training_has_a_colour():
     families = {name: figures.colour_of(name) for name in ("resnet14", "vgg13-w16", "plain8", "mlp4-gelu", "cnn4")}
     assert len(set(families.values())) == 5
     assert all(build(name, classes=3) is not None for name in families)
-    assert set(training.RECIPES) <= set(figures.COLOURS)
+    assert set(RECIPES) <= set(figures.COLOURS)
     assert families["plain8"] == figures.COLOURS["plainnet"] != figures.COLOURS["plain"]
 
 
 def test_the_colour_of_input_noise_is_seen_on_white_and_told_apart_by_the_colour_blind():
-    """At least as far, in CIELAB, from every colour as the palette's nearest two are; contrast as WCAG asks of graphics."""
+    """At least as far, in CIELAB, from every colour as the palette's nearest two; contrast as WCAG asks of graphics."""
     eyes = np.array([  # Machado, Oliveira & Fernandes 2009: none, protanopia, deuteranopia, tritanopia
         np.eye(3), [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
         [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
@@ -194,70 +189,81 @@ def test_a_forest_has_a_row_for_each_judged_claim(ax):
     assert abs(estimates[0].get_ydata()[0] - estimates[1].get_ydata()[0]) > 0.2  # the arms do not cover each other
 
 
-# The page
+# Several lines, names, pictures and matrices
 
 
-def published(function, *arguments):
-    InteractiveShell.instance()
-    with capture_output() as caught:
-        function(*arguments)
-    return caught.outputs
+BOTH = pd.concat([by_seed(y=[1, 2, 3, 4, 5, 6.5]).assign(net="a"), by_seed(y=[3, 2, 3, 1, 5, 2.0]).assign(net="b")])
 
 
-def test_text_and_tables_reach_the_page_as_markdown():
-    (text,) = published(figures.show, "one", "two")
-    assert text.data["text/markdown"] == "one\n\ntwo"
-    table = pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})
-    (shown,) = published(figures.show_table, table, "A caption")
-    assert shown.data["text/markdown"].splitlines() == [
-        "```{table} A caption", "| a | b |", "| --- | --- |", "| x | 1 |", "| y | 2 |", "```",
-    ]  # fmt: skip
+def test_bands_are_a_band_for_each_value(ax):
+    figures.bands(ax, BOTH, "depth", "y", "net")
+    alone = figures.panels(1)[1][0, 0]
+    for name, colour in zip("ab", figures.depth_colours(2)):
+        figures.band(alone, BOTH[BOTH["net"] == name], "depth", "y", colour, name)
+    assert [list(line.get_ydata()) for line in ax.lines] == [list(line.get_ydata()) for line in alone.lines]
+    assert [line.get_color() for line in ax.lines] == figures.depth_colours(2)
+    assert [text.get_text() for text in ax.texts] == ["a", "b"] and len(ax.collections) == 2
+    assert ax.get_legend_handles_labels() == ([], [])
 
 
-@pytest.fixture
-def judged(tmp_path, monkeypatch):
-    """A run of the chapter `tiny`, the register of one claim, and its table."""
-    monkeypatch.setenv("LAYERS_ROOT", str(tmp_path))
-    tiny(tmp_path)
-    run = Run("tiny", "laptop", {"seeds": [0]}, torch.device("cpu"), tmp_path / "run", sources.measuring("tiny"), 1)
-    rule = claims.Rule("greater", "an effect", margin=0.3)
-    register = {"X1": claims.Claim("X1", "tiny", "It grows.", "abstract", "nothing", "a against b", {"faithful": rule})}
-    return run, register, {("X1", "faithful"): t_interval([1.0, 2.0, 3.0])}
+def test_bands_come_in_the_order_of_their_colours_and_no_others(ax):
+    colours = {"b": figures.COLOURS["vgg"], "c": figures.COLOURS["mlp"], "a": figures.COLOURS["resnet"]}
+    figures.bands(ax, BOTH, "depth", "y", "net", colours, labels={"b": "the other"}, dashed=["a"], linewidth=3)
+    assert [line.get_color() for line in ax.lines] == [colours["b"], colours["a"]]  # of c there are no rows
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
+    assert [text.get_text() for text in ax.texts] == ["the other", "a"]
+    assert {line.get_linewidth() for line in ax.lines} == {3}
+    only = figures.panels(1)[1][0, 0]
+    figures.bands(only, BOTH, "depth", "y", "net", {"a": figures.COLOURS["vgg"]})
+    assert len(only.lines) == 1
 
 
-def test_the_badge_and_the_counts_are_glued(judged):
-    run, register, measured = judged
-    table = claims.table(register, measured)
-    found = {each.metadata["scrapbook"]["name"]: each.data for each in published(figures.glue_verdicts, run, table, register)}
-    prefix = "application/papermill.record/"
-    assert found.pop("badge")[f"{prefix}text/markdown"] == records.badge(run)
-    assert {name: int(data[f"{prefix}text/plain"]) for name, data in found.items()} == claims.counts(table, register)
+def test_bands_may_have_a_legend_beside_the_panel(ax):
+    figures.bands(ax, BOTH, "depth", "y", "net", labels={"a": "first"}, dashed="b", legend=True)
+    figures.beside(ax, title="networks")
+    legend = ax.get_legend()
+    assert not ax.texts and [text.get_text() for text in legend.get_texts()] == ["first", "b"]
+    assert [line.get_linestyle() for line in legend.get_lines()] == ["-", "--"]
+    assert legend.get_title().get_text() == "networks"
+    ax.figure.canvas.draw()
+    assert legend.get_window_extent().x0 >= ax.get_window_extent().x1 - 1
 
 
-def test_intervals_are_spelled_in_a_table(judged):
-    _, register, measured = judged
-    (shown,) = published(figures.show_intervals, claims.intervals(register, measured))
-    assert shown.data["text/markdown"].splitlines()[1:] == [
-        "| claim | arm | choice | estimate |", "| --- | --- | --- | --- |",
-        f"| X1 | faithful |  | {claims.spell(measured['X1', 'faithful'])} |", "```",
-    ]  # fmt: skip
+def test_names_of_points_stand_under_the_axis(ax):
+    figures.along(ax, ["input", "conv1", "fc"])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["input", "conv1", "fc"]
+    assert list(ax.get_xticks()) == [0, 1, 2] and ax.get_xticklabels()[0].get_rotation() == 35
 
 
-def test_recorded_verdicts_are_shown_where_there_are_any(judged):
-    run, register, measured = judged
-    (shown,) = published(figures.show_recorded, "tiny", register)
-    assert shown.data["text/markdown"].endswith("**Not recorded** at this scale yet.")
-    records.save(run, "claims", claims.table(register, measured))
-    records.publish("tiny", run.folder / "records")
-    (shown,) = published(figures.show_recorded, "tiny", register)
-    assert "**Recorded**" in shown.data["text/markdown"] and "| **X1** It grows. | faithful |" in shown.data["text/markdown"]
+def test_a_small_picture_in_colour_or_grey(ax):
+    colours = np.stack([np.full((4, 5), level) for level in (-0.5, 0.5, 1.5)])
+    figures.image(ax, colours, "title", "side", "below")
+    assert np.asarray(ax.images[0].get_array()).shape == (4, 5, 3)
+    assert np.asarray(ax.images[0].get_array())[0, 0].tolist() == [0, 0.5, 1]  # clipped, channels last
+    assert (ax.get_title(), ax.get_ylabel(), ax.get_xlabel()) == ("title", "side", "below")
+    assert not len(ax.get_xticks()) and not any(spine.get_visible() for spine in ax.spines.values())
+    grey = figures.panels(1)[1][0, 0]
+    figures.image(grey, np.linspace(0.4, 0.6, 20).reshape(1, 4, 5))
+    assert grey.images[0].get_array().shape == (4, 5) and grey.images[0].get_clim() == (0, 1)
+    figures.image(grey, np.zeros((1, 4, 5)), vmin=-1)
+    assert grey.images[1].get_clim() == (-1, 1) and grey.images[1].get_cmap().name == "gray"
 
 
-def test_what_is_glued_is_kept_under_its_name():
-    (number,) = published(figures.glue, "count", 7)
-    assert number.data["application/papermill.record/text/plain"] == "7"
-    assert number.metadata["scrapbook"] == {"name": "count", "mime_prefix": "application/papermill.record/"}
-    fig, axes = figures.panels(1)
-    (kept,) = published(figures.glue, "figure", fig)
-    assert isinstance(fig, Figure) and "application/papermill.record/image/svg+xml" in kept.data
-    assert not plt.get_fignums()  # not shown a second time at the cell's end
+def test_a_matrix_shows_its_numbers(ax):
+    values = np.array([[1.0, -0.25], [-0.9, 0.0]])
+    shown = figures.matrix(ax, values, ["a", "b"], vmin=-1, vmax=1, cmap="RdBu")
+    assert shown.get_clim() == (-1, 1) and np.array_equal(shown.get_array(), values)
+    assert [text.get_text() for text in ax.texts] == ["1.0", "−0.2", "−0.9", "0.0"]
+    assert [text.get_position() for text in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert [text.get_color() for text in ax.texts] == ["white", "black", "white", "black"]
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["a", "b"]
+    without = figures.panels(1)[1][0, 0]
+    figures.matrix(without, values, ["a", "b"], numbers=False)
+    assert not without.texts
+
+
+def test_a_matrix_may_have_gaps(ax):
+    figures.matrix(ax, np.array([[1.0, np.nan], [-0.04, np.nan]]), ["a", "b"])
+    assert [text.get_text() for text in ax.texts] == ["1.0", "", "0.0", ""]
+    figures.matrix(figures.panels(1)[1][0, 0], np.full((2, 2), np.nan), ["a", "b"])  # without a warning

@@ -395,15 +395,6 @@ def test_images_without_labels_cannot_be_trained_on(tmp_path):
         trained(Spec("mlp2", dataset=f"folder:{tmp_path}", size=8), "cpu")
 
 
-def test_the_zoo():
-    smoke, laptop, paper = (training.zoo(profile) for profile in ("smoke", "laptop", "paper"))
-    assert len(smoke) == 4 and len(laptop) == 3 * 6 * 5 and len(paper) == 4 * 6 * 5
-    assert all(len(set(specs)) == len(specs) for specs in (smoke, laptop, paper))
-    assert min(spec.seed for spec in laptop + paper) >= 100  # pilots used the lower ones
-    with pytest.raises(ValueError, match="profile='tiny'"):
-        training.zoo("tiny")
-
-
 def test_progress_is_told_in_plain_lines(monkeypatch, capsys, empty_cache):
     times = iter(range(0, 1000, 11))
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: float(next(times)))
