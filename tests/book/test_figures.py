@@ -15,7 +15,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
-from test_book import tiny
+from small_book import tiny
 
 from helpers.book import Run, figures, records, sources
 from helpers.networks import training

@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from test_book import MEASURE, tiny
+from small_book import MEASURE, tiny
 
 from helpers import curvature
 from helpers.book import Run, parameters, records, runner, sources
