@@ -1,18 +1,20 @@
 """The command line: `python -m helpers list | show | run | build | check | clean`."""
 
 import argparse
+import json
+import signal
 import sys
 
 from helpers.book import checks, runner, site, sources
 from helpers.book.parameters import parameters, profiles, table
 
-DONE, CELL_FAILED, BAD_PARAMETER, KERNEL_DIED = 0, 1, 2, 138
+DONE, CELL_FAILED, BAD_PARAMETER, INTERRUPTED, KERNEL_DIED = 0, 1, 2, 130, 138
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description="Run chapters and build the book.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="the chapters, and which of their runs are up to date")
+    commands.add_parser("list", help="the chapters and their runs, and which of them are up to date")
     show = commands.add_parser("show", help="the parameters of a chapter")
     show.add_argument("chapter", metavar="CHAPTER")
     statuses = "Exit status: 0 done, 1 a cell failed, 2 bad parameter, 138 dead kernel."
@@ -28,23 +30,37 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--profile", default="laptop", help="one of the profiles (default: laptop)")
     commands.add_parser("check", help="look for mistakes in the notebooks, the claims and the records")
     clean = commands.add_parser("clean", help="show what the caches hold, and empty them")
-    clean.add_argument("--yes", action="store_true", help="empty them; without it they are only shown")
+    clean.add_argument("--yes", action="store_true", help="empty them, but for the runs; without it they are only shown")
+    clean.add_argument("--runs", action="store_true", help="with --yes: the runs, too")
     return parser
 
 
 def _list(arguments) -> int:
     for chapter in sources.chapters():
         for profile in profiles():
-            state = _state(chapter, profile)
-            print(f"{chapter:12} {profile:8} {state}")
+            _tell(chapter, profile, {})
+        for folder in runner.with_changes(chapter):
+            said = runner.summary(folder)
+            _tell(chapter, said["profile"], said["changes"])
     return DONE
 
 
-def _state(chapter: str, profile: str) -> str:
-    folder = runner.place(chapter, profile)
+def _tell(chapter: str, profile: str, changes: dict) -> None:
+    """A line about a run: its state, when it finished, and what it changed."""
+    folder = runner.place(chapter, profile, changes)
+    date = runner.summary(folder).get("finished", "")[:16].replace("T", " ")
+    changed = " ".join(f"{name}={json.dumps(value)}" for name, value in changes.items())
+    print(f"{chapter:12} {profile:8} {_state(chapter, profile, changes):11} {date:16} {changed}".rstrip())
+
+
+def _state(chapter: str, profile: str, changes: dict) -> str:
+    folder = runner.place(chapter, profile, changes)
     if not (folder / "run.json").exists():
         return "not run"
-    return "up to date" if runner.finished(folder, runner.key(chapter, profile)) else "out of date"
+    try:
+        return "up to date" if runner.finished(folder, runner.key(chapter, profile, changes)) else "out of date"
+    except ValueError:  # of a profile or parameter that is no more
+        return "out of date"
 
 
 def _show(arguments) -> int:
@@ -73,9 +89,10 @@ def _check(arguments) -> int:
 
 
 def _clean(arguments) -> int:
-    for folder, size in checks.clean(arguments.yes).items():
-        print(f"{size / 1e6:8.1f} MB  {folder}")
-    print("emptied" if arguments.yes else "`clean --yes` empties these folders")
+    for folder, (files, size) in checks.clean(arguments.yes, arguments.runs).items():
+        print(f"{files:7} files {size / 1e6:8.1f} MB  {folder}")
+    kept = "" if arguments.runs else f", but for {sources.runs()} (`--runs` empties it, too)"
+    print(f"emptied{kept}" if arguments.yes else f"`clean --yes` empties these folders{kept}")
     return DONE
 
 
@@ -90,9 +107,12 @@ def main(arguments: list[str] | None = None) -> int:
         status, message = KERNEL_DIED, error
     except runner.Failed as error:
         status, message = CELL_FAILED, error
+    except KeyboardInterrupt:
+        status, message = INTERRUPTED, "interrupted"
     print(f"error: {message}", file=sys.stderr)
     return status
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as Ctrl-C does: nothing is left behind
     sys.exit(main())

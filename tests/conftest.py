@@ -19,7 +19,7 @@ from filelock import FileLock
 
 torch.set_num_threads(1)
 HERE = Path(__file__).parent.parent
-LONGEST = ("test_chapters", "test_site", "test_lenses", "test_training", "test_book")
+LONGEST = ("test_chapters", "test_site", "test_lenses", "test_training", "test_kills", "test_runner")
 
 
 def pytest_configure(config):

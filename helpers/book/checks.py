@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from helpers.book import parameters, records, sources
+from helpers.book import manifest, parameters, records, runner, sources
 from helpers.networks import cache
 from helpers.verdicts import claims
 
@@ -31,7 +31,7 @@ def check() -> tuple[list[str], list[str]]:
         if expected is not None and expected.status == "current" and len(expected.table):
             failed = expected.table.loc[~expected.table["holds"].astype(bool), "expectation"]
             mistakes += [f"{chapter}: expected of the laptop run, and not so: {what}" for what in failed]
-    return mistakes + _claims(sources.root() / "book" / "claims.yml"), remarks
+    return mistakes + _changed() + _claims(sources.root() / "book" / "claims.yml"), remarks
 
 
 def _untidy(notebook) -> list[str]:
@@ -51,6 +51,15 @@ def _untidy(notebook) -> list[str]:
     return found
 
 
+def _changed() -> list[str]:
+    """Outputs of runs, and committed records, that are no longer what was measured."""
+    runs, recorded = sources.runs(), sources.root() / "book" / "records"
+    own = {path.parent: runner.changed(path.parent) for path in sorted(runs.glob("*/*/run.json"))}
+    committed = {path.parent: manifest.changed(path.parent) for path in sorted(recorded.rglob(manifest.NAME))}
+    found = [f"{folder.relative_to(runs).as_posix()}: {line}: run again" for folder, lines in own.items() for line in lines]
+    return found + [f"{folder.relative_to(recorded.parent).as_posix()}: {line}" for folder, lines in committed.items() for line in lines]
+
+
 def _claims(path: Path) -> list[str]:
     try:
         claims.load(path)
@@ -59,11 +68,16 @@ def _claims(path: Path) -> list[str]:
     return []
 
 
-def clean(empty: bool = False) -> dict[Path, int]:
-    """The caches and their sizes in bytes; emptied if asked. The data sets are among them."""
+def clean(empty: bool = False, runs: bool = False) -> dict[Path, tuple[int, int]]:
+    """Files and bytes of the caches, of the built site and of the runs, by folder; emptied if asked, runs only with `runs`.
 
-    folders = [path for path in sorted(cache.folder().glob("*")) if path.is_dir()] + [sources.root() / "_build"]
-    sizes = {folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) for folder in folders}
-    for folder in folders if empty else ():
-        shutil.rmtree(folder, ignore_errors=True)
-    return sizes
+    Data sets and trained networks are among the caches. Locks do not count.
+    """
+    parts = [*sorted(cache.folder().glob("*")), *sorted((sources.root() / "_build").glob("*"))]
+    found = {}
+    for folder in (path for path in parts if path.is_dir()):
+        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+        found[folder] = (len(sizes), sum(sizes))
+        if empty and (runs or folder != sources.runs()):
+            shutil.rmtree(folder, ignore_errors=True)
+    return found

@@ -1,6 +1,6 @@
 """Run one notebook, in a process of its own that dies with the one that started it.
 
-`book.run` starts `python -m helpers.execute`, sends the job as one line of JSON and keeps the pipe open.
+The runner starts `python -m helpers.book.execute`, sends the job as one line of JSON and keeps the pipe open.
 Papermill is never run in threads: it changes the working directory of the whole process.
 """
 
@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 from pathlib import Path
+
+from helpers.networks import processes
 
 
 class _Progress:
@@ -52,8 +54,9 @@ def execute(job: dict) -> str:
 
 
 def _die_with_parent() -> None:
-    """Wait for the end of the pipe, which comes even when the parent is killed; the kernel follows within a second."""
+    """Wait for the end of the pipe, which comes even when the parent is killed; take the kernel and its workers along."""
     os.read(0, 1)
+    processes.end("LAYERS_RUN", os.environ["LAYERS_RUN"])
     os._exit(1)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 import torch
 from filelock import FileLock
@@ -99,11 +98,9 @@ def _computed(run, function: Callable, wanted: dict[Path, dict]) -> Iterator[tup
     if run.device.type != "cpu" or cores < 2 or not worth:
         yield from ((path, _keep(path, function, each)) for path, each in left)
         return
-    settings, given = _settings(), (torch.get_num_threads(), os.getpid())
-    with joblib.parallel_config(backend="loky", initializer=processes.start_worker, initargs=given):
-        tasks = (joblib.delayed(_keep_there)(settings, path, function, each) for path, each in left)
-        results = joblib.Parallel(n_jobs=min(cores, len(left)), return_as="generator", batch_size=1)(tasks)
-        yield from zip([path for path, _ in left], results)
+    settings = _settings()
+    results = processes.side_by_side(_keep_there, [(settings, path, function, each) for path, each in left])
+    yield from zip([path for path, _ in left], results)
 
 
 def _settings() -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 Each line of the cell tagged `parameters` reads `name: type = literal  # unit; allowed; meaning`, where
 `allowed` is `lo..hi` (either end may be missing), `a|b|c`, or `-` for anything of the type.
-An option such as `folder:PATH` stands for every text that begins with `folder:`.
+An option such as `folder:PATH` stands for every text that begins with `folder:`, and `NETWORK` for the name of a network,
+of the book's own, of torchvision's or of the reader's. For a list this is about its elements. No element may stand twice,
+and there must be one, unless the default has none or `allowed` ends in ` or none`, as in `4..1000 or none`.
 """
 
 import ast
@@ -14,9 +16,11 @@ from typing import Any
 import yaml
 
 from helpers.book import sources
+from helpers.networks import models
 from helpers.networks.names import nearest
 from helpers.networks.user_code import syntax
 
+NONE = " or none"  # at the end of what is allowed: an empty list is, too
 TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list}
 
 
@@ -36,8 +40,13 @@ class Parameter:
         if self.type == "list":
             if not isinstance(value, list | tuple):
                 raise self._refuse(value, "a list")
+            if not value and self.default and not self.allowed.endswith(NONE):
+                raise self._refuse(value, "at least one element")
             kind = type(self.default[0]).__name__ if self.default else ""
-            return [self._element(item, kind) for item in value]
+            found = [self._element(item, kind) for item in value]
+            if any(item in found[:place] for place, item in enumerate(found)):
+                raise self._refuse(value, "each element once")
+            return found
         return self._element(value, self.type)
 
     def read(self, text: str):
@@ -57,8 +66,9 @@ class Parameter:
             raise self._refuse(value, f"{kind} elements" if self.type == "list" else kind)
         if isinstance(value, float) and not math.isfinite(value):
             raise self._refuse(value, "a finite number")
-        if not _allows(self.allowed, value):
-            raise self._refuse(value, self.allowed)
+        allowed = self.allowed.removesuffix(NONE)
+        if not _allows(allowed, value):
+            raise self._refuse(value, allowed.replace("NETWORK", "a network") + _unknown(allowed, value))
         return value
 
     def _refuse(self, value, expected: str) -> ValueError:
@@ -73,7 +83,20 @@ def _allows(allowed: str, value) -> bool:
         return float(low or -math.inf) <= value <= float(high or math.inf)
     options = allowed.split("|")
     prefixes = [option.partition(":")[0] + ":" for option in options if option.partition(":")[2].isupper()]
-    return str(value) in options or any(str(value).startswith(prefix) for prefix in prefixes)
+    if str(value) in options or any(str(value).startswith(prefix) for prefix in prefixes):
+        return True
+    return "NETWORK" in options and not _unknown(allowed, value)
+
+
+def _unknown(allowed: str, value) -> str:
+    """Why a value is no network, where one is allowed; or nothing."""
+    if "NETWORK" not in allowed.split("|"):
+        return ""
+    try:
+        models.check(str(value))
+    except ValueError as error:
+        return f"; {error}"
+    return ""
 
 
 def parameters(chapter: str) -> list[Parameter]:

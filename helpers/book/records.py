@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.book import parameters, sources
+from helpers.book import manifest, parameters, sources
 from helpers.networks.cache import write
 
 LIMIT = 200_000  # bytes of one record: it is committed
@@ -126,13 +126,14 @@ def location(chapter: str, profile: str) -> Path:
 
 
 def publish(chapter: str, folder: Path) -> None:
-    """Put a finished run's records in the place of the committed ones."""
+    """Put a finished run's records in the place of the committed ones, with a manifest."""
     target = location(chapter, "paper")
     for path in target.glob("*.*"):
         if not (folder / path.name).exists():
             path.unlink()
     for path in sorted(folder.glob("*.*")):
         write(target / path.name, path.read_bytes())
+    manifest.write(target)
 
 
 def _of_profile(chapter: str, profile: str, given: dict) -> bool:

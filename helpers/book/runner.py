@@ -1,6 +1,7 @@
 """Run chapters: validate parameters, execute in a process of its own, keep only what finished.
 
-This module and `site` know notebooks and folders but no science, and no notebook imports them.
+This module and `site` know notebooks and folders but no science, and no notebook imports them. A run's `run.json` has its
+key, by which it is known to be up to date, and the SHA-256 of its outputs, by which they are known to be what it gave.
 """
 
 import json
@@ -9,12 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from helpers.book import records, sources
+from helpers.book import manifest, records, sources
 from helpers.book.parameters import overrides, resolve, table, validate
+from helpers.networks import numerics, processes
 from helpers.networks.cache import digest, write
 from helpers.networks.user_code import reader
 
@@ -42,15 +46,19 @@ def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, f
     """
     usual = resolve(chapter, profile)
     changes = {name: value for name, value in validate(chapter, parameters or {}).items() if value != usual[name]}
+    numerics.device((usual | changes).get("device", "auto"))  # an absent one is refused before anything starts
     for earlier in after(chapter):
         run(earlier, profile)
     folder = place(chapter, profile, changes)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
+        _restore(folder)
         identity = key(chapter, profile, changes)
         if finished(folder, identity) and not force:
             print(f"{chapter}: {profile} run is up to date", file=sys.stderr)
             return folder
+        for line in changed(folder):
+            print(f"{chapter}: {line}: run again", file=sys.stderr)
         _renew(folder, chapter, profile, changes, identity)
     if profile == "paper" and not changes:
         records.publish(chapter, folder / "records")
@@ -59,14 +67,13 @@ def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, f
 
 def _renew(folder: Path, chapter: str, profile: str, changes: dict, identity: str) -> None:
     """Run a chapter under a name of this process, and put what finished in its place."""
-    for remains in folder.parent.glob(f"{folder.name}.unfinished-*"):  # of a runner that was killed
-        shutil.rmtree(remains, ignore_errors=True)
     unfinished = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
     unfinished.mkdir()
     try:
         seconds = _execute(chapter, profile, overrides(chapter, profile) | changes, unfinished)
-        summary = {"key": identity, "profile": profile, "changes": changes, "seconds": seconds}
-        write(unfinished / "run.json", json.dumps(summary, indent=1) + "\n")
+        finished_at = datetime.now().astimezone().isoformat(timespec="seconds")
+        said = {"key": identity, "profile": profile, "changes": changes, "seconds": seconds, "finished": finished_at}
+        write(unfinished / "run.json", json.dumps(said | {"outputs": _outputs(unfinished)}, indent=1) + "\n")
         _put(unfinished, folder)
     finally:
         _set_aside(unfinished, folder.with_name(f"{folder.name}.failed.ipynb"))
@@ -83,11 +90,36 @@ def after(chapter: str) -> list[str]:
 
 
 def finished(folder: Path, identity: str) -> bool:
-    """Does the folder hold a finished run with this key?"""
+    """Does the folder hold a finished run with this key, and its outputs as they were made?"""
+    return summary(folder).get("key") == identity and not changed(folder)
+
+
+def summary(folder: Path) -> dict:
+    """What a finished run says of itself: key, profile, changes, seconds, finished, outputs; {} if there is none."""
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))["key"] == identity
-    except (OSError, ValueError, KeyError):
-        return False
+        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and "outputs" in found else {}
+
+
+def changed(folder: Path) -> list[str]:
+    """What has become of the outputs of a finished run since, a line for each; [] where there is no run."""
+    if not (folder / "run.json").exists():
+        return []
+    if not (said := summary(folder)):
+        return ["run.json is damaged"]
+    return manifest.differences(said["outputs"], _outputs(folder))
+
+
+def _outputs(folder: Path) -> dict[str, str]:
+    return manifest.sums(folder, "notebook.ipynb", "records")
+
+
+def with_changes(chapter: str) -> list[Path]:
+    """The folders of a chapter's finished runs with parameters of the reader's own, in the order of their dates."""
+    found = [path.parent for path in (sources.runs() / chapter).glob("*/run.json") if summary(path.parent).get("changes")]
+    return sorted(found, key=lambda folder: summary(folder)["finished"])
 
 
 def key(chapter: str, profile: str = "laptop", changes: dict | None = None) -> str:
@@ -140,8 +172,10 @@ def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:
         status = child.wait()
     finally:
         _children.discard(child)
-        child.stdin.close()
+        processes.end("LAYERS_RUN", str(folder))  # whoever is left: this process, the kernel or its workers, orphans or not
         child.wait()
+        with suppress(BrokenPipeError):
+            child.stdin.close()
     if status:
         failure = folder / "failure.txt"
         reason = failure.read_text(encoding="utf-8") if failure.exists() else f"the process ended with {status}"
@@ -169,20 +203,38 @@ def _environment(profile: str, folder: Path) -> dict[str, str]:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(folder / "jupyter"), found["JUPYTER_PATH"]])),
         "PYTHONPATH": os.pathsep.join(filter(None, places)),
+        "LAYERS_ROOT": str(sources.root()),
         "LAYERS_PROFILE": profile,
         "LAYERS_RUN": str(folder),
     }
+
+
+def _restore(folder: Path) -> None:
+    """Clear up after runners of the chapter that were killed; this run is locked."""
+    former = _former(folder)
+    if former.exists() and not folder.exists():  # killed between two names
+        os.rename(former, folder)
+    for remains in folder.parent.glob("*.unfinished-*"):
+        place = remains.with_name(remains.name.partition(".unfinished-")[0])
+        if place == folder:
+            shutil.rmtree(remains, ignore_errors=True)
+        elif remains != _former(place):  # of another run: unless it is under way
+            with suppress(Timeout), FileLock(f"{place}.lock", timeout=0):
+                shutil.rmtree(remains, ignore_errors=True)
+
+
+def _former(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.unfinished-former")
 
 
 def _put(finished_run: Path, folder: Path) -> None:
     """Put a finished run in its place; an earlier one leaves first, so that the two are never mixed."""
     shutil.rmtree(finished_run / "jupyter", ignore_errors=True)
     if folder.exists():
-        former = folder.with_name(f"{folder.name}.unfinished-former")
-        os.rename(folder, former)
+        os.rename(folder, _former(folder))
     os.rename(finished_run, folder)
     folder.with_name(f"{folder.name}.failed.ipynb").unlink(missing_ok=True)
-    shutil.rmtree(folder.with_name(f"{folder.name}.unfinished-former"), ignore_errors=True)
+    shutil.rmtree(_former(folder), ignore_errors=True)
 
 
 def _set_aside(unfinished: Path, failed: Path) -> None:

@@ -5,7 +5,6 @@ finely, from the code that computes it (`helpers.networks.fingerprints`).
 """
 
 import ast
-import os
 import platform
 from functools import cache
 from importlib import metadata
@@ -16,6 +15,7 @@ import nbformat
 from helpers.networks.cache import digest
 from helpers.networks.names import nearest
 from helpers.networks.user_code import code, syntax
+from helpers.verdicts.claims import folder_of_the_book
 
 PACKAGE = Path(__file__).parent.parent
 # These run, keep, judge and draw but measure nothing: a change in them does not make a record stale.
@@ -24,8 +24,8 @@ NUMERICAL = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 
 
 def root() -> Path:
-    """The folder of the book: the one above `helpers`, or where LAYERS_ROOT says."""
-    return Path(os.environ.get("LAYERS_ROOT") or PACKAGE.parent).resolve()
+    """The folder of the book. ValueError if there is none."""
+    return folder_of_the_book()
 
 
 def runs() -> Path:

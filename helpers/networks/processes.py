@@ -3,8 +3,24 @@
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
+import joblib
+import psutil
 import torch
+
+
+def side_by_side(function: Callable, arguments: Sequence[tuple]) -> Iterator:
+    """What a function gives for each of these arguments, in order, one process a core.
+
+    The processes work on while what they gave is used, and end when this one is interrupted, fails, or is killed.
+    """
+    cores, given = min(os.cpu_count() or 1, len(arguments)), (torch.get_num_threads(), os.getpid())
+    with joblib.parallel_config(backend="loky", initializer=start_worker, initargs=given):
+        tasks = (joblib.delayed(function)(*each) for each in arguments)
+        results = joblib.Parallel(n_jobs=cores, return_as="generator", batch_size=1)(tasks)
+    yield from results
 
 
 def start_worker(threads: int, parent: int) -> None:
@@ -17,3 +33,16 @@ def start_worker(threads: int, parent: int) -> None:
 
     torch.set_num_threads(threads)
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end(variable: str, value: str) -> None:
+    """Kill every process but this one in whose environment the variable has this value: a family, orphans and all."""
+    family = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # gone by now, or somebody else's
+            # Resource trackers end by themselves, last of all, when they have cleaned up after the others.
+            tracker = any("resource_tracker" in word for word in process.cmdline())
+            if process.pid != os.getpid() and process.environ().get(variable) == value and not tracker:
+                process.kill()
+                family.append(process)
+    psutil.wait_procs(family, timeout=5)

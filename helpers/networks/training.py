@@ -9,10 +9,8 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -245,10 +243,8 @@ def prefetch(
         return
     # Long ones first, so that none is left to run alone at the end.
     missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)
-    given = (torch.get_num_threads(), os.getpid())
-    with ProcessPoolExecutor(side_by_side, get_context("spawn"), initializer=processes.start_worker, initargs=given) as pool:
-        for done, _ in enumerate(pool.map(_fill, missing, [wanted[spec] for spec in missing]), start=1):
-            print(f"trained {done} of {len(missing)} networks", file=sys.stderr)
+    for done, _ in enumerate(processes.side_by_side(_fill, [(spec, wanted[spec]) for spec in missing]), start=1):
+        print(f"trained {done} of {len(missing)} networks", file=sys.stderr)
 
 
 def _there(spec: Spec, device: torch.device, epochs: Iterable[int | float]) -> bool:

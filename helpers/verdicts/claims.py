@@ -117,8 +117,17 @@ def load(path: Path | None = None) -> dict[str, Claim]:
 
 
 def folder_of_the_book() -> Path:
-    """The one above `helpers`, or where LAYERS_ROOT says."""
-    return Path(os.environ.get("LAYERS_ROOT") or Path(__file__).parents[2]).resolve()
+    """Where LAYERS_ROOT says; or else the folder above `helpers`, or the current one. ValueError if neither has a book."""
+    if given := os.environ.get("LAYERS_ROOT"):
+        return Path(given).resolve()
+    places = (Path(__file__).resolve().parents[2], Path.cwd())
+    for place in places:
+        if any((place / FILE.parent).glob("*.ipynb")):
+            return place
+    raise ValueError(
+        f"LAYERS_ROOT: not set, and no book in {' or '.join(map(str, places))}: set it to the folder of the book, or there "
+        "install the book where it is: python -m pip install --no-deps --editable ."
+    )
 
 
 def register(chapter: str) -> dict[str, Claim]:

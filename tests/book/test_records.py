@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_book import MEASURE, tiny
+from small_book import MEASURE, tiny
 
 from helpers.book import Run, parameters, records, runner, sources
 from helpers.networks import cache
