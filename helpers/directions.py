@@ -7,6 +7,7 @@ The kinds are those that the abstracts of Kvinge et al. (2022, arXiv:2211.10558)
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -195,7 +196,8 @@ class Vae(nn.Module):
         """Derivative of the decoded image by each number of the code, at the encoded images, (n, latent, c, h, w)."""
         codes, columns = self.encode(images)[0], []
         for axis in torch.eye(self.latent, dtype=codes.dtype, device=codes.device):
-            with forward_ad.dual_level():
+            with warnings.catch_warnings(), forward_ad.dual_level():
+                warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")  # torch's own, at the first one
                 decoded = self.decode(forward_ad.make_dual(codes, axis.expand_as(codes)))
                 columns.append(forward_ad.unpack_dual(decoded).tangent)
         return torch.stack(columns, dim=1)

@@ -6,9 +6,10 @@ computed: the numbers are those of the CPU, to the bit. What CUDA refuses is ref
 where its tensors lie fails in a test on any machine.
 
 It does not imitate:
-- speed, memory, asynchrony, other rounding, and what torch does on CUDA alone (TF32, autocast, channels-last);
-- operations that an accelerator lacks, or does in another precision;
-- several devices, or streams; other threads than the one that entered it.
+- speed, memory, asynchrony, other rounding, and what torch does on CUDA alone (TF32, bfloat16, channels-last);
+- operations that an accelerator lacks, or refuses in some precision;
+- a generator's state, and several devices or streams;
+- other threads and processes than the one that entered it.
 """
 
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ class Away(torch.Tensor):
     """A tensor of the accelerator; `held` is what it stands for."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
+    is_meta = False  # there are numbers
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> "Away":
@@ -58,9 +60,9 @@ class Away(torch.Tensor):
     def numpy(self, *, force=False):
         if force:
             return self.detach().cpu().numpy()
-        raise TypeError(f"can't convert {DEVICE} device type tensor to numpy. Use Tensor.cpu() to copy it to host memory first.")
+        raise TypeError(f"can't convert {DEVICE} device type tensor to numpy. Use Tensor.cpu() to copy it first.")
 
-    def __array__(self, *_, **__):
+    def __array__(self, dtype=None, copy=None):
         return self.numpy()
 
     # What torch has for its own tensors alone:
@@ -184,7 +186,7 @@ def _indexed(method):
 def pretended() -> Iterator[torch.device]:
     """Within it there is an accelerator, whose device it gives."""
     supported, autocast = optimisers._get_fused_kernels_supported_devices, torch.autocast
-    autocasting = lambda device, *rest, **options: autocast("cpu" if device == DEVICE.type else device, *rest, **options)
+    autocasting = lambda kind, *rest, **options: autocast("cpu" if kind == DEVICE.type else kind, *rest, **options)
     changes = [
         (torch, "Generator", Generator),
         (torch, "tensor", _made(torch.tensor)),
@@ -207,5 +209,6 @@ def accelerator(monkeypatch):
     """The device of a pretend accelerator, which `data.device` finds before the CPU."""
     usual = data.device
     with pretended() as device:
-        monkeypatch.setattr(data, "device", lambda name="auto": device if name in ("auto", None, device) else usual(name))
+        chosen = lambda name="auto": device if name in ("auto", None, device) else usual(name)
+        monkeypatch.setattr(data, "device", chosen)
         yield device
