@@ -15,6 +15,7 @@ hook = install_import_hook("helpers", "beartype.beartype")
 
 import pytest
 import torch
+from accelerator import accelerator as accelerator  # a fixture
 from filelock import FileLock
 
 torch.set_num_threads(1)
