@@ -52,7 +52,7 @@ class Away(torch.Tensor):
     def data(self):
         return torch.Tensor.data.__get__(self)
 
-    @datasets.setter
+    @data.setter
     def data(self, value):  # torch exchanges the shells alone
         torch.Tensor.data.__set__(self, value)
         self.held = value.held
@@ -210,5 +210,6 @@ def accelerator(monkeypatch):
     usual = numerics.device
     with pretended() as device:
         chosen = lambda name="auto": device if name in ("auto", None, device) else usual(name)
-        monkeypatch.setattr(data, "device", chosen)
+        for module in (numerics, datasets):
+            monkeypatch.setattr(module, "device", chosen)
         yield device

@@ -7,29 +7,36 @@ import pytest
 import torch
 from torch.utils._pytree import tree_flatten
 
-from helpers.curvature import curvature_, dimension
+from helpers import curvature
+from helpers.curvature import dimension, layers, neighbourhoods, published, pull_back, quadratic, surfaces
 from helpers.depth import decoders, image_similarity, inversion, jacobians, optimisers
-from helpers.frames import directions, flows, grams, push_forward
+from helpers.frames import aliasing, directions, flows, grams, push_forward, spans
 from helpers.networks import (
     activations,
+    architectures,
     augmentation,
     cache,
     datasets,
+    evaluation,
     fitting,
     models,
+    normalisation,
     numerics,
     pretrained,
     tracing,
     training,
+    user_models,
+    zoo,
 )
 from helpers.networks.numerics import stream
 from helpers.paths import embeddings, geometry, metrics, path, procrustes
 
 CPU = torch.device("cpu")
 MODULES = (
-    augmentation, curvature, custom, data, decoders, descent, dimension, directions, embeddings, flows, frames,
-    geometry, grams, inversion, layers, likeness, models, paths, pretrained, search, shapes, similarity, spectra, steps,
-    store, training,
+    activations, aliasing, architectures, augmentation, cache, datasets, decoders, dimension, directions, embeddings,
+    evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, layers, metrics, models,
+    neighbourhoods, normalisation, numerics, optimisers, path, pretrained, procrustes, published, pull_back, push_forward,
+    quadratic, spans, surfaces, tracing, training, user_models, zoo,
 )  # fmt: skip
 SPEC = training.Spec("cnn4-w4", epochs=1, batch=64, fraction=0.2)
 
@@ -154,7 +161,7 @@ def a_vae(at):
     return vae(images), vae.encode(images), vae.jacobian(images), vae.directions(images, 2), list(vae.parameters())
 
 
-def jacobians(at, point="linear"):
+def spectrum_of(at, point="linear"):
     return jacobians.spectrum(network(at), point, shown(at, 3))
 
 
@@ -163,6 +170,17 @@ def moved(at):
     named = flows.generators(images, "geometric")
     tangents = 0.1 * named.vectors
     return push_forward.validity(network(at), images, images[:, None] + tangents, tangents, ["input", "avgpool", "linear"])
+
+
+def near_of(at):
+    around = lambda part: part[:, None] + 0.1 * vectors(at)[: len(part)]
+    return layers.through(network(at), shown(at), around, ["act1"], lambda point, centre, near: {"z": near - centre[:, None]})
+
+
+def on_ball(at):
+    chart, ball = curvature.smooth_chart((1, 8, 8), 2, stream(0)), curvature.ball(2, 12, stream(0))
+    readout = lambda z: z.square().sum((1, 2))
+    return layers.on_ball(network(at), shown(at), ["act1", "linear"], lambda part: chart, ball, 1.0, readout)
 
 
 # --- The table: a name and a call, which puts its inputs on the device that it is given ------------------------------
@@ -184,35 +202,54 @@ CALLS = [
     ("augmentation.photometric", lambda at: augmentation.photometric(shown(at), stream(0))),
     ("augmentation.noise", lambda at: augmentation.noise(shown(at), 0.1, torch.Generator(at).manual_seed(0))),
     ("augmentation.attack", lambda at: augmentation.attack(network(at), shown(at), labels(at), 1.0, 2, stream(0))),
-    ("curvature.caml", lambda at: curvature_.caml(normal(3, 6).to(at), normal(3, 12, 6, name="near").to(at), 2)),
-    ("curvature.caml, single", lambda at: curvature_.caml(
+    ("published.caml", lambda at: curvature.caml(normal(3, 6).to(at), normal(3, 12, 6, name="near").to(at), 2)),
+    ("published.caml, single", lambda at: curvature.caml(
         normal(3, 6).to(at), normal(3, 12, 6, name="near").to(at), 2, dtype=torch.float32)),
-    ("curvature.second_fundamental_form", lambda at: curvature_.second_fundamental_form(
-        normal(3, 12, 6, name="near").to(at), curvature_.ball(2, 12, stream(0)))),
-    ("curvature.pca_chart", lambda at: curvature_.pca_chart(shown(at), 2)),
-    ("curvature.svd_chart", lambda at: curvature_.svd_chart(shown(at), 2)),
-    ("curvature.neighbours", lambda at: curvature_.neighbours(
-        shown(at), curvature_.smooth_chart((1, 8, 8), 2, stream(0)), curvature_.ball(2, 12, stream(0)))),
-    ("curvature.svd_corners", lambda at: curvature_.svd_corners(shown(at), 4)),
-    ("curvature.nearest", lambda at: curvature_.nearest(normal(9, 4).to(at), 3)),
-    ("custom.build", lambda at: network(at, f"{__name__}:of_a_reader")(shown(at))),
-    ("data.Dataset", lambda at: [
+    ("pull_back.second_fundamental_form", lambda at: curvature.second_fundamental_form(
+        normal(3, 12, 6, name="near").to(at), curvature.ball(2, 12, stream(0)))),
+    ("quadratic.quadratic_design", lambda at: quadratic.quadratic_design(normal(4, 3).to(at))),
+    ("quadratic.symmetric", lambda at: quadratic.symmetric(normal(4, 6).to(at), 3)),
+    ("quadratic.finite", lambda at: quadratic.finite("x", normal(3).sum().to(at))),
+    ("surfaces.quadric", lambda at: surfaces.quadric(normal(9, 3).to(at), normal(2, 3, 3).to(at))),
+    ("layers.through", lambda at: near_of(at)["act1"]),
+    ("layers.on_corners", lambda at: layers.on_corners(network(at), shown(at), {"act1": 2, "linear": 2}, 4)["linear"]),
+    ("layers.on_ball", on_ball),
+    ("layers.random_readouts", lambda at: layers.random_readouts(
+        normal(3, 12, 6, name="near").to(at), curvature.ball(2, 12, stream(0)), 1.0, 4, 3, stream(0))),
+    ("layers.by_derivatives", lambda at: layers.by_derivatives(
+        numerics.double(network(at, "mlp2-w8-gelu")), numerics.double(shown(at)), "act1",
+        curvature.smooth_chart((1, 8, 8), 2, stream(0)), curvature.ball(2, 12, stream(0)), 0.1)),
+    ("layers.dimensions", lambda at: layers.dimensions(network(at), pictures(40).to(at), ["input", "linear"])),
+    ("layers.profile", lambda at: layers.profile(
+        network(at), shown(at), pictures(40).to(at), ["input", "act1"],
+        curvature.smooth_chart((1, 8, 8), 2, stream(0)).to(at), curvature.ball(2, 32, stream(0)), 0.1)),
+    ("layers.median", lambda at: layers.median(normal(3).to(at))),
+    ("normalisation.normalised", lambda at: normalisation.normalised(network(at), (0.5,), (0.2,))(shown(at))),
+    ("normalisation.bare", lambda at: normalisation.bare(kept_network(at))(shown(at))),
+    ("neighbourhoods.pca_chart", lambda at: curvature.pca_chart(shown(at), 2)),
+    ("neighbourhoods.svd_chart", lambda at: curvature.svd_chart(shown(at), 2)),
+    ("neighbourhoods.neighbours", lambda at: curvature.neighbours(
+        shown(at), curvature.smooth_chart((1, 8, 8), 2, stream(0)), curvature.ball(2, 12, stream(0)))),
+    ("neighbourhoods.svd_corners", lambda at: curvature.svd_corners(shown(at), 4)),
+    ("neighbourhoods.nearest", lambda at: curvature.nearest(normal(9, 4).to(at), 3)),
+    ("user_models.build", lambda at: network(at, f"{__name__}:of_a_reader")(shown(at))),
+    ("datasets.Dataset", lambda at: [
         images_of(at).select([3, 1]).train_images, images_of(at).select([3, 1]).test_labels,
         images_of(at).normalise(taken(at))]),
-    ("data.load", lambda at: [images_of(at).train_images, images_of(at).test_labels, images_of(at).mean]),
-    ("data.augment", lambda at: datasets.augment(taken(at), stream(0), pad=1, flip=True)),
+    ("datasets.load", lambda at: [images_of(at).train_images, images_of(at).test_labels, images_of(at).mean]),
+    ("datasets.augment", lambda at: datasets.augment(taken(at), stream(0), pad=1, flip=True)),
     ("decoders.train", lambda at: decoders.train(
         normal(20, 4, 2, 2, dtype=torch.float32).to(at), pictures(20).to(at), 0, steps=3)(normal(5, 4, 2, 2).to(at))),
     ("decoders.Decoder", lambda at: decoders.train(
         normal(20, 7, dtype=torch.float32).to(at), pictures(20).to(at), 0, steps=3).state_dict()),
-    ("descent.descend", descended),
-    ("descent.descend, augmented", lambda at: descended(at, augment=True, geometric=True, photometric=True, noise=0.1)),
-    ("descent.descend, Adam", lambda at: descended(at, optimiser="adam", lr=0.01)),
-    ("descent.attacking", lambda at: descended(at, adversarial=0.5)),
-    ("descent.mixing", lambda at: [descended(at, mixup=1.0), descended(at, manifold_mixup=1.0)]),
-    ("descent.optimiser_of", lambda at: [optimised(at, "sgd"), optimised(at, "adam")]),
-    ("descent.training_set", lambda at: fitting.training_set(replace(SPEC, label_noise=0.4), images_of(at))),
-    ("descent.batches", lambda at: list(fitting.batches(
+    ("fitting.descend", descended),
+    ("fitting.descend, augmented", lambda at: descended(at, augment=True, geometric=True, photometric=True, noise=0.1)),
+    ("fitting.descend, Adam", lambda at: descended(at, optimiser="adam", lr=0.01)),
+    ("fitting.attacking", lambda at: descended(at, adversarial=0.5)),
+    ("fitting.mixing", lambda at: [descended(at, mixup=1.0), descended(at, manifold_mixup=1.0)]),
+    ("fitting.optimiser_of", lambda at: [optimised(at, "sgd"), optimised(at, "adam")]),
+    ("fitting.training_set", lambda at: fitting.training_set(replace(SPEC, label_noise=0.4), images_of(at))),
+    ("fitting.batches", lambda at: list(fitting.batches(
         replace(SPEC, augment=True), images_of(at), *fitting.training_set(SPEC, images_of(at)), 1))),
     ("dimension.two_nn", lambda at: dimension.two_nn(normal(60, 3).to(at))),
     ("dimension.pca_dimension", lambda at: dimension.pca_dimension(normal(60, 3).to(at), standardise=True)),
@@ -234,12 +271,12 @@ CALLS = [
     ("flows.checked", lambda at: flows.checked(shown(at))),
     ("flows.apply", lambda at: [flows.apply(pictures(channels=3).to(at), name, 0.1) for name in flows.AUGMENTATIONS]),
     ("flows.generators", lambda at: flows.generators(pictures(channels=3).to(at))),
-    ("frames.push", lambda at: push_forward.push(
-        network(at), shown(at), vectors(at), ["input", "act2", "linear"], normalise=images_of(at).normalise)),
-    ("frames.gram", lambda at: push_forward.gram(network(at), shown(at), vectors(at), ["input", "act2"], chunk=4)),
-    ("frames.pooled", lambda at: push_forward.gram(network(at), shown(at), vectors(at), ["act2"], view=push_forward.pooled)),
-    ("frames.noise_gain_at_output", lambda at: push_forward.noise_gain_at_output(network(at), shown(at), "linear")),
-    ("frames.validity", moved),
+    ("push_forward.push", lambda at: push_forward.push(
+        network(at), shown(at), vectors(at), ["input", "act2", "linear"])),
+    ("push_forward.gram", lambda at: push_forward.gram(network(at), shown(at), vectors(at), ["input", "act2"], chunk=4)),
+    ("push_forward.pooled", lambda at: push_forward.gram(network(at), shown(at), vectors(at), ["act2"], view=push_forward.pooled)),
+    ("push_forward.noise_gain_at_output", lambda at: push_forward.noise_gain_at_output(network(at), shown(at), "linear")),
+    ("push_forward.validity", moved),
     ("geometry.images", lambda at: geometry.images(shown(at))),
     ("geometry.centred", lambda at: geometry.centred(normal(4, 3).to(at))),
     ("geometry.root", lambda at: geometry.root(lambda t: t - 0.3, torch.zeros(3).to(at), torch.ones(3).to(at))),
@@ -252,6 +289,7 @@ CALLS = [
     statistics("rate", a_gram, noise, noise),
     statistics("orthonormalised", a_gram),
     statistics("log_volume", noise),
+    ("spans.captured", lambda at: spans.captured(vectors(at), vectors(at).flip(1))),
     ("grams.principal_angles", lambda at: grams.principal_angles(a_gram(at), [0, 1], [2, 3])),
     ("inversion.invert", lambda at: inverted(at)[0]),
     ("inversion.invert, author's", lambda at: inverted(at, optimisers.LITERAL)[0]),
@@ -265,56 +303,56 @@ CALLS = [
         normal(3, 7).to(at), normal(4, 7).to(at), normal(4, 7, name="start").to(at))),
     ("inversion.inverse_neighbourhood", lambda at: inversion.inverse_neighbourhood(
         [normal(5, 5).to(at), normal(5, 5, name="second").to(at)], 0.1, 3, stream(0))),
-    ("layers.record", lambda at: activations.record(network(at), shown(at), ["input", "act1:in", "linear"])),
-    ("layers.collect", lambda at: activations.collect(network(at), shown(at), ["act1"], lambda point, a: a.mean(1), 4)),
-    ("layers.order", lambda at: activations.order(network(at), shown(at))),
-    ("layers.flat", lambda at: activations.flat(shown(at))),
-    ("layers.double", lambda at: [numerics.double(shown(at)), *numerics.double(network(at)).parameters()]),
-    ("likeness.ssim", lambda at: image_similarity.ssim(shown(at), pictures().flip(0).to(at))),
-    ("likeness.edge_correlation", lambda at: image_similarity.edge_correlation(shown(at), pictures().flip(0).to(at))),
-    ("likeness.low_pass", lambda at: image_similarity.low_pass(shown(at), 1.0)),
-    ("likeness.spectral_slope", lambda at: image_similarity.spectral_slope(shown(at))),
-    ("likeness.mmd", lambda at: image_similarity.mmd(normal(9, 3).to(at), normal(8, 3).to(at))),
-    ("likeness.nearest", lambda at: image_similarity.nearest(
+    ("activations.record", lambda at: activations.record(network(at), shown(at), ["input", "act1:in", "linear"])),
+    ("activations.collect", lambda at: activations.collect(network(at), shown(at), ["act1"], lambda point, a: a.mean(1), 4)),
+    ("activations.order", lambda at: activations.order(network(at), shown(at))),
+    ("activations.flat", lambda at: activations.flat(shown(at))),
+    ("numerics.double", lambda at: [numerics.double(shown(at)), *numerics.double(network(at)).parameters()]),
+    ("image_similarity.ssim", lambda at: image_similarity.ssim(shown(at), pictures().flip(0).to(at))),
+    ("image_similarity.edge_correlation", lambda at: image_similarity.edge_correlation(shown(at), pictures().flip(0).to(at))),
+    ("image_similarity.low_pass", lambda at: image_similarity.low_pass(shown(at), 1.0)),
+    ("image_similarity.spectral_slope", lambda at: image_similarity.spectral_slope(shown(at))),
+    ("image_similarity.mmd", lambda at: image_similarity.mmd(normal(9, 3).to(at), normal(8, 3).to(at))),
+    ("image_similarity.nearest", lambda at: image_similarity.nearest(
         normal(9, 3).to(at), normal(8, 3).to(at), torch.arange(9).to(at) % 8)),
     ("models.build", lambda at: [network(at, name)(shown(at)) for name in ("resnet8", "vgg8", "mlp2-gelu")]),
     ("models.points", lambda at: models.points(
         torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)).to(at),
         shown(at))),
-    ("paths.measure", lambda at: path.measure(*a_path(at))),
-    ("paths.Path", lambda at: [getattr(path.measure(*a_path(at)), name) for name in (
+    ("path.measure", lambda at: path.measure(*a_path(at))),
+    ("path.Path", lambda at: [getattr(path.measure(*a_path(at)), name) for name in (
         "length", "net_length", "distance", "net_distance", "slack", "net_slack", "turning", "clumping")]),
-    ("paths.walk_distance", lambda at: path.walk_distance(torch.rand(2, 4, generator=stream(0)).to(at))),
-    ("paths.relative_slack", lambda at: path.relative_slack(path.measure(*a_path(at)))),
-    ("paths.random_walk", lambda at: path.random_walk(torch.full((4,), 0.3).to(at), 5, 3, stream(0))),
-    ("paths.shuffled", lambda at: path.shuffled(distances().to(at), stream(0), 3)),
-    ("paths.frechet", lambda at: path.frechet(distances().to(at))),
-    ("paths.dtw", lambda at: path.dtw(distances().to(at))),
-    ("paths.parallel", lambda at: path.parallel(a_path(at)[0], a_path(at)[1], a_path(at)[1].flip(0))),
+    ("path.walk_distance", lambda at: path.walk_distance(torch.rand(2, 4, generator=stream(0)).to(at))),
+    ("path.relative_slack", lambda at: path.relative_slack(path.measure(*a_path(at)))),
+    ("path.random_walk", lambda at: path.random_walk(torch.full((4,), 0.3).to(at), 5, 3, stream(0))),
+    ("path.shuffled", lambda at: path.shuffled(distances().to(at), stream(0), 3)),
+    ("path.frechet", lambda at: path.frechet(distances().to(at))),
+    ("path.dtw", lambda at: path.dtw(distances().to(at))),
+    ("path.parallel", lambda at: path.parallel(a_path(at)[0], a_path(at)[1], a_path(at)[1].flip(0))),
     ("pretrained.build", lambda at: network(at, "torchvision:squeezenet1_1", 3, 32)(shown(at, 2, 3, 32))),
     ("pretrained.load", lambda at: pretrained.load(network(at), network(CPU).state_dict(), "a file").state_dict()),
     ("pretrained.classes", lambda at: pretrained.classes(network(at), {"linear.bias": torch.zeros(3)})),
-    ("search.descend", lambda at: searched(at, polish=0)),
-    ("search.polish", searched),
-    ("search.Sought", lambda at: sought(at)[0].at(pictures().flip(0).to(at), "l1")),
-    ("search.Trace", searched),
-    ("shapes.AngularShape", of_metric(procrustes.AngularShape())),
-    ("shapes.AngularShape, reduced", of_metric(procrustes.AngularShape(3, alpha=0.5))),
-    ("shapes.EuclideanShape", of_metric(procrustes.EuclideanShape())),
-    ("similarity.gram", lambda at: [metrics.gram(normal(9, 4).to(at), kernel) for kernel in metrics.KERNELS]),
-    *((f"similarity.AngularCKA, {each}", of_metric(metrics.AngularCKA(each))) for each in metrics.ESTIMATORS),
-    ("similarity.AngularCKA, gaussian", of_metric(metrics.AngularCKA(kernel="gaussian"))),
-    ("similarity.Stress", of_metric(metrics.Stress(rescale=True))),
-    ("similarity.AffineInvariant", of_metric(metrics.AffineInvariant(0.1, relative=True))),
-    ("spectra.spectrum", lambda at: [jacobians(at).values, jacobians(at, "act1").values]),
-    ("spectra.noise_gain", lambda at: jacobians.noise_gain(jacobians(at))),
-    ("spectra.split", lambda at: jacobians.split(jacobians(at), normal(3, 1, 8, 8).to(at))),
-    ("spectra.input_gradient", lambda at: jacobians.input_gradient(
+    ("optimisers.descend", lambda at: searched(at, polish=0)),
+    ("optimisers.polish", searched),
+    ("optimisers.Sought", lambda at: sought(at)[0].at(pictures().flip(0).to(at), "l1")),
+    ("optimisers.Trace", searched),
+    ("procrustes.AngularShape", of_metric(procrustes.AngularShape())),
+    ("procrustes.AngularShape, reduced", of_metric(procrustes.AngularShape(3, alpha=0.5))),
+    ("procrustes.EuclideanShape", of_metric(procrustes.EuclideanShape())),
+    ("metrics.gram", lambda at: [metrics.gram(normal(9, 4).to(at), kernel) for kernel in metrics.KERNELS]),
+    *((f"metrics.AngularCKA, {each}", of_metric(metrics.AngularCKA(each))) for each in metrics.ESTIMATORS),
+    ("metrics.AngularCKA, gaussian", of_metric(metrics.AngularCKA(kernel="gaussian"))),
+    ("metrics.Stress", of_metric(metrics.Stress(rescale=True))),
+    ("metrics.AffineInvariant", of_metric(metrics.AffineInvariant(0.1, relative=True))),
+    ("jacobians.spectrum", lambda at: [spectrum_of(at).values, spectrum_of(at, "act1").values]),
+    ("jacobians.noise_gain", lambda at: jacobians.noise_gain(spectrum_of(at))),
+    ("jacobians.split", lambda at: jacobians.split(spectrum_of(at), normal(3, 1, 8, 8).to(at))),
+    ("jacobians.input_gradient", lambda at: jacobians.input_gradient(
         network(at), "linear", shown(at), pictures().flip(0).to(at))),
-    *((f"spectra.{name}", lambda at, name=name: getattr(spectra, name)(values(at))) for name in (
+    *((f"jacobians.{name}", lambda at, name=name: getattr(jacobians, name)(values(at))) for name in (
         "rank", "participation_ratio", "dimension", "condition")),
-    ("steps.depths", lambda at: tracing.depths(network(at), shown(at))),
-    ("store.checksum", lambda at: cache.checksum(shown(at), None)),
+    ("tracing.depths", lambda at: tracing.depths(network(at), shown(at))),
+    ("cache.checksum", lambda at: cache.checksum(shown(at), None)),
     ("training.trained", lambda at: [training.trained(SPEC, at).history, kept_network(at).state_dict()]),
     ("training.trained, none", lambda at: training.trained(replace(SPEC, weights="none"), at).accuracy),
     ("training.checkpoints", lambda at: [
@@ -327,21 +365,23 @@ CALLS = [
 
 # Tensors of the CPU, wherever the rest lies: what a generator of the CPU draws, and what comes from or goes to a file.
 HERE = [
-    ("curvature.ball", lambda at: curvature_.ball(2, 6, stream(0))),
-    ("curvature.smooth_chart", lambda at: curvature_.smooth_chart((1, 8, 8), 3, stream(0))),
+    ("neighbourhoods.ball", lambda at: curvature.ball(2, 6, stream(0))),
+    ("neighbourhoods.smooth_chart", lambda at: curvature.smooth_chart((1, 8, 8), 3, stream(0))),
     ("directions.shapes", lambda at: directions.shapes(3, 8, stream(0))),
-    ("store.keep", lambda at: stored(at)),
-    ("store.kept", lambda at: stored(at)),
+    ("cache.keep", lambda at: stored(at)),
+    ("cache.kept", lambda at: stored(at)),
 ]
 
 # What has neither tensors nor a device; the names of what tensors come in; the base classes of the metrics.
 APART = {
-    "curvature": "Form", "custom": "is_one check", "data": "device stream", "descent": "Spec steps_per_epoch rates",
-    "directions": "Shapes", "flows": "Named Augmentation", "frames": "Validity", "geometry": "Metric Sphere Flat",
-    "grams": "Gram", "inversion": "Shift square_root_law", "paths": "matched",
-    "models": "Name parse check load_weights MLP CNN VGG ResNet Block Pad",
-    "pretrained": "names check normalisation read", "search": "Procedure Inverted log_spaced",
-    "spectra": "Spectrum Split", "steps": "Call", "store": "cache", "training": "Trained key zoo",
+    "aliasing": "shift_gain", "architectures": "MLP CNN VGG ResNet Block Pad",
+    "cache": "folder whole write digest", "directions": "Shapes", "evaluation": "check unrounded differentiable",
+    "fitting": "Spec steps_per_epoch rates", "flows": "Named Augmentation", "geometry": "Metric Sphere Flat",
+    "grams": "Gram", "inversion": "Shift square_root_law", "jacobians": "Spectrum Split",
+    "models": "Name parse check", "normalisation": "Normalisation", "numerics": "device stream numpy_stream", "optimisers": "Procedure Inverted log_spaced",
+    "path": "matched", "pretrained": "names check normalisation read", "pull_back": "Form", "push_forward": "Validity",
+    "quadratic": "shaped", "surfaces": "sphere", "tracing": "Call", "training": "Trained key", "user_models": "is_one check",
+    "zoo": "Zoo",
 }  # fmt: skip
 
 
