@@ -31,9 +31,7 @@ NUMERIC = ("networks", "depth", "frames", "paths", "curvature", "verdicts")  # f
 
 
 def pytest_collection_modifyitems(items):
-    """The marker `book` for what does not test numbers alone.
-
-    Several test processes begin with the longest files, so that none is left alone with one at the end."""
+    """The marker `book` for what does not test numbers alone; and the longest files first, so that no process ends late."""
     for item in items:
         if item.path.parent.name not in NUMERIC:
             item.add_marker("book")
