@@ -18,6 +18,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from helpers import book, execute, parameters, site, sources
 from helpers.__main__ import main
 
+pytestmark = pytest.mark.book
+
 HERE = Path(__file__).parent.parent
 PARAMETERS = """\
 seeds: list = [0, 1]  # -; 0..; seeds

@@ -16,6 +16,8 @@ import pytest
 
 from helpers import book, claims, parameters, records, site, sources
 
+pytestmark = pytest.mark.book
+
 HERE = Path(__file__).parent.parent
 CHAPTERS = sources.chapters()
 STUDIES = sorted({claim.chapter for claim in claims.load().values()} & set(CHAPTERS))

@@ -13,6 +13,8 @@ from PIL import Image
 
 from helpers import records
 
+pytestmark = pytest.mark.book
+
 HERE = Path(__file__).parent.parent
 POINTS = {  # the first and the last, and how many there are
     "torchvision:resnet18": ("input", "fc", 13),

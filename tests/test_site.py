@@ -20,6 +20,8 @@ from filelock import FileLock
 
 from helpers import book, claims, sources
 
+pytestmark = pytest.mark.book
+
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sources.chapters()
 REGISTER = claims.load()
