@@ -29,7 +29,7 @@ def files(cache):
     return sorted(cache.glob("networks/*.safetensors"))
 
 
-@pytest.mark.parametrize("name, epochs, least", [("vgg8", 6, 0.96), ("mlp1", 12, 0.95)])
+@pytest.mark.parametrize("name, epochs, least", [("vgg8", 6, 0.96), ("mlp1", 12, 0.9)])  # twice the errors measured
 def test_networks_learn_digits(name, epochs, least):
     net = trained(Spec(name, epochs=epochs), "cpu", progress=False)
     assert net.accuracy["test"] > least and net.accuracy["train"] > least
@@ -112,7 +112,7 @@ def test_two_processes_train_a_network_once(empty_cache, capfd):
     workers = [context.Process(target=_train_in_a_process, args=(queue,)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    sums = [queue.get(timeout=60) for _ in workers]
+    sums = [queue.get(timeout=300) for _ in workers]  # a minute is short where the CPU is slow or busy
     for worker in workers:
         worker.join()
     assert sums[0] == sums[1] and len(files(empty_cache)) == 1
@@ -174,7 +174,7 @@ FRAMES = Spec("cnn4", "digits20", epochs=15, optimiser="adam", lr=6e-3, weight_d
 
 def test_the_digits_network_learns_with_adam():
     net = trained(FRAMES, "cpu", progress=False)
-    assert net.accuracy["test"] > 0.93
+    assert net.accuracy["test"] > 0.9  # twice the error measured
     images = training.dataset(FRAMES, "cpu")
     pixels = images.test_images[:100] / 255
     attacked = augmentation.attack(
