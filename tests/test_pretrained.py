@@ -32,7 +32,9 @@ def test_the_points_of_torchvision_are_reached_in_order(name):
     assert sum(re.fullmatch(block, point) is not None for point in names) == count
     assert depths[0] == 0 and depths[-1] == 1 and all(a < b for a, b in zip(depths, depths[1:]))
     found = layers.record(net.eval(), images, names)
-    assert torch.equal(found[names[-1]], net(images)) and found[names[-1]].shape == (2, 7)
+    with torch.no_grad():  # as `record` does: with gradients other kernels may be chosen
+        assert torch.equal(found[names[-1]], net(images))
+    assert found[names[-1]].shape == (2, 7)
     assert not any(getattr(module, "inplace", False) for module in net.modules())
 
 
@@ -41,7 +43,8 @@ def test_other_networks_of_torchvision_have_points_too(name):
     net, images = models.build(f"torchvision:{name}", classes=5, channels=3).eval(), torch.rand(1, 3, 64, 64)
     points = models.points(net, images)
     found = layers.record(net, images, list(points))
-    assert len(points) > 6 and torch.equal(found[list(points)[-1]].flatten(1), net(images))
+    with torch.no_grad():  # as `record` does: with gradients other kernels may be chosen
+        assert len(points) > 6 and torch.equal(found[list(points)[-1]].flatten(1), net(images))
 
 
 def test_torchvision_is_initialised_from_the_seed():
