@@ -370,7 +370,7 @@ class Whole(nn.Module):
 def test_probabilities_change_by_zero_in_sum(small):
     model, images, vectors = small
     pushed = push(nn.Sequential(model, nn.Softmax(1)).eval(), images, vectors, ["1"])["1"]
-    assert pushed.abs().max() > 1e-4 and pushed.sum(2).abs().max() < 1e-16
+    assert pushed.abs().max() > 1e-4 and pushed.sum(2).abs().max() < 1e-12 * pushed.abs().max()
 
 
 def test_orthogonal_layers_leave_the_gram(small):
@@ -622,5 +622,6 @@ def test_validity_of_small_and_of_large_changes():
 def test_a_relu_network_is_its_tangent_within_a_region():
     model, images = seeded(cnn), normal(3, 1, 10, 10)
     step = 1e-6 * normal(3, 1, 1, 10, 10)
-    assert frames.validity(model, images, images[:, None] + step, step, ["7"])["7"].departure.max() < 1e-8
+    # The answers' rounding, 1e-16, over a step of 1e-6; a tangent that is wrong departs by about 1.
+    assert frames.validity(model, images, images[:, None] + step, step, ["7"])["7"].departure.max() < 1e-7
     assert F.relu(images).min() == 0
