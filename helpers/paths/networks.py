@@ -126,6 +126,11 @@ class Atlas:
         found = [range(self.places[each].start, self.places[each].stop) for each in networks]
         return [*(place for places in found for place in places), len(self.points) - 1]
 
+    def among(self, networks: Sequence[Hashable]) -> Float[Tensor, "k1 k1"]:
+        """Distances between all points of these networks and, last, the target."""
+        where = self.where(networks)
+        return self.distances[where][:, where]
+
 
 def together(metric: AngularCKA, layers: Mapping[Hashable, Grams], target: Labels) -> Atlas:
     """Many networks in one space, since all of them saw the same images: their Gram matrices, point by point."""
