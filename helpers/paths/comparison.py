@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.paths.path import evenly, finite, lengths, points_of, ratio
+from helpers.networks.numerics import stream
+from helpers.paths.path import evenly, finite, lengths, points_of, ratio, walk_distance
 
 # --- Chance ----------------------------------------------------------------------------------------------------
 
@@ -64,6 +65,30 @@ def shuffled(distances: Float[Tensor, "k k"], generator: torch.Generator, draws:
     inner = torch.rand(draws, last - 1, generator=generator, device=generator.device).argsort(1) + 1
     order = pad(pad(inner, (1, 0), value=0), (0, 1), value=last).to(distances.device)
     return distances[order[:, :-1], order[:, 1:]].sum(1)
+
+
+def against_chance(
+    distances: Float[Tensor, "k k"], dimension: int, seed: int, walks: int = 1000, orders: int = 200
+) -> dict[str, float]:
+    """Net slack of a path in a space of angles, and of what it is compared with.
+
+    Args:
+        distances: between all its points, input first, output last.
+        dimension: of the sphere that walks are simulated on.
+        seed: of the streams `walk` and `orders`.
+
+    Returns:
+        `observed`; with the `same steps`, a walk by closed form; `simulated`, the mean of such walks; `shuffled`, the mean
+        over random orders of the layers.
+    """
+    step, reached = distances.diagonal(1), distances[0, -1]
+    simulated = random_walk(step, dimension, walks, stream(seed, "walk"))
+    return {
+        "observed": float(step.sum() / reached),
+        "same steps": float(step.sum() / walk_distance(step)),
+        "simulated": float(step.sum() / simulated.mean()),
+        "shuffled": float((shuffled(distances, stream(seed, "orders"), orders) / reached).mean()),
+    }
 
 
 # --- Two paths -------------------------------------------------------------------------------------------------
@@ -164,3 +189,9 @@ def parallel(
     carried = metric.transport(metric.log(first[:-1], first[1:])[:, None], first[:-1, None], here)
     long = (metric.inner(here, v, v).clamp(min=0).sqrt() for v in (own, carried))
     return ratio(ratio(metric.inner(here, carried, own), next(long)), next(long)).clamp(-1, 1)
+
+
+def on_diagonal(cosines: Float[Tensor, "a a"]) -> tuple[float, float]:
+    """Mean cosine of matched steps, as `parallel` gives them, and of those that do not match; steps without count not."""
+    same = torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
+    return float(cosines[same].nanmean()), float(cosines[~same].nanmean())

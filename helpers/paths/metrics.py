@@ -19,7 +19,7 @@ from helpers.networks.numerics import double
 from helpers.paths.geometry import COINCIDE, TINY, Flat, Metric, Numbers, Points, Sphere, centred, images, root, varied
 from helpers.paths.procrustes import AngularShape, EuclideanShape
 
-__all__ = ["AffineInvariant", "AngularCKA", "AngularShape", "EuclideanShape", "Stress", "gram"]
+__all__ = ["AffineInvariant", "AngularCKA", "AngularShape", "EuclideanShape", "Stress", "by_name", "gram"]
 
 BLOCK = 4096  # features at a time
 ESTIMATORS = {"plug-in": 3, "low-bias": 3, "unbiased": 4}  # and the fewest images of each
@@ -243,3 +243,17 @@ class AffineInvariant(_OfGram):
         t = torch.where(known, root(slope, torch.minimum(start, end), torch.maximum(start, end)), 0.0)
         foot = (basis * (t[..., None] * rate)[..., None, :].exp()) @ basis.mT
         return torch.where(known, t, math.nan), self.distance(r, foot)
+
+
+def by_name(components: int) -> dict[str, Metric]:
+    """The metrics that a chapter compares; shape metrics keep so many principal components."""
+    return {
+        "Angular CKA, plug-in": AngularCKA("plug-in"),
+        "Angular CKA, low-bias": AngularCKA("low-bias"),
+        "Angular CKA, unbiased": AngularCKA("unbiased"),
+        "Angular CKA, Gaussian kernel": AngularCKA("unbiased", "gaussian"),
+        "Angular Shape": AngularShape(components),
+        "Procrustes": EuclideanShape(components),
+        "Stress, rescaled": Stress(rescale=True),
+        "affine-invariant": AffineInvariant(0.1, relative=True),
+    }

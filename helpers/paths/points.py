@@ -1,5 +1,6 @@
 """Which points of a network its path goes through, and other ways to read them out."""
 
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -41,6 +42,17 @@ def before_activation(model: nn.Module, images: Images) -> list[Point]:
 def hidden(model: nn.Module, images: Images) -> list[Point]:
     """`stops` without the input."""
     return stops(model, images)[1:]
+
+
+def halving(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Mean of a column at the first block of each later stage, minus that at the other blocks, by `model` and `seed`.
+
+    Those of a ResNet or plain network, which halve the resolution; other networks have none. One row a `point`.
+    """
+    rows = rows[rows["point"].str.startswith("layer")]
+    first = rows["point"].str.fullmatch(r"layer[2-9]\.0")
+    mean = lambda part: part.groupby(["model", "seed"])[column].agg(lambda values: values.mean())
+    return mean(rows[first]) - mean(rows[~first])
 
 
 # --- Read-outs: what is taken of an activation (n, ...) at a point ----------------------------------------------
