@@ -1,11 +1,11 @@
-"""The command line: `python -m helpers list | show | run | build | check | clean`."""
+"""The command line: `python -m helpers list | show | run | build | check | clean | new`."""
 
 import argparse
 import json
 import signal
 import sys
 
-from helpers.book import checks, runner, site, sources
+from helpers.book import checks, runner, site, skeleton, sources
 from helpers.book.parameters import parameters, profiles, table
 
 DONE, CELL_FAILED, BAD_PARAMETER, INTERRUPTED, KERNEL_DIED = 0, 1, 2, 130, 138
@@ -32,7 +32,16 @@ def _parser() -> argparse.ArgumentParser:
     clean = commands.add_parser("clean", help="show what the caches hold, and empty them")
     clean.add_argument("--yes", action="store_true", help="empty them, but for the runs; without it they are only shown")
     clean.add_argument("--runs", action="store_true", help="with --yes: the runs, too")
+    fresh = commands.add_parser("new", help="begin a chapter: a notebook that runs at smoke, its profile, a claim")
+    fresh.add_argument("chapter", metavar="CHAPTER")
     return parser
+
+
+def _new(arguments) -> int:
+    for path in skeleton.new(arguments.chapter):
+        print(path)
+    print(f"now: python -m helpers run {arguments.chapter} --profile smoke", file=sys.stderr)
+    return DONE
 
 
 def _list(arguments) -> int:

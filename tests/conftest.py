@@ -15,6 +15,7 @@ hook = install_import_hook("helpers", "beartype.beartype")
 
 import pytest
 import torch
+from accelerator import accelerator as accelerator  # a fixture
 from filelock import FileLock
 
 torch.set_num_threads(1)
@@ -26,8 +27,14 @@ def pytest_configure(config):
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests, and end with the longest
 
 
+NUMERIC = ("networks", "depth", "frames", "paths", "curvature", "verdicts")  # folders; the others test the book
+
+
 def pytest_collection_modifyitems(items):
-    """Several test processes begin with the longest files, so that none is left alone with one at the end."""
+    """The marker `book` for what does not test numbers alone; and the longest files first, so that no process ends late."""
+    for item in items:
+        if item.path.parent.name not in NUMERIC:
+            item.add_marker("book")
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 

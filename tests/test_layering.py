@@ -26,9 +26,13 @@ def modules(root):
 
 
 def imports(text, package, known):
-    """The modules among the known ones that a source imports, inside functions too."""
-    names = []
-    for node in ast.walk(ast.parse(text)):
+    """The modules among the known ones that a source imports, inside functions too, but for what only type checkers read."""
+    names, nodes = [], list(ast.walk(ast.parse(text)))
+    checkers = [node for node in nodes if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    unread = [inner for node in checkers for inner in ast.walk(node)]
+    for node in nodes:
+        if node in unread:
+            continue
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

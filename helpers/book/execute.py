@@ -6,6 +6,7 @@ Papermill is never run in threads: it changes the working directory of the whole
 
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -62,6 +63,7 @@ def _die_with_parent() -> None:
 
 def main() -> int:
     """0 done, 1 a cell failed, 138 the kernel died; the reason is left in the job's `failure` file."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends this process as SIGTERM does, and the runner ends the others
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from nbclient.exceptions import DeadKernelError

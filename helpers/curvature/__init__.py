@@ -9,6 +9,7 @@ from helpers.curvature.layers import (
     median,
     on_ball,
     on_corners,
+    profile,
     random_readouts,
     through,
 )

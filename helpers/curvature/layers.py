@@ -14,6 +14,7 @@ from helpers.curvature.dimension import pca_dimension, two_nn
 from helpers.curvature.neighbourhoods import neighbours, svd_corners
 from helpers.curvature.published import caml
 from helpers.curvature.pull_back import Form, second_fundamental_form
+from helpers.networks import evaluation
 from helpers.networks.activations import Point, flat, record
 from helpers.networks.numerics import double
 
@@ -112,18 +113,19 @@ def by_derivatives(
         return record(model, moved, [point], lambda p, activation: flat(activation))[point]
 
     zero = torch.zeros(t.shape[1], dtype=images.dtype, device=images.device)
-    slope, bending = torch.func.jacfwd(f)(zero), torch.func.jacfwd(torch.func.jacfwd(f))(zero)
+    with evaluation.differentiable():
+        slope, bending = torch.func.jacfwd(f)(zero), torch.func.jacfwd(torch.func.jacfwd(f))(zero)
     z = torch.einsum("kq,ndq->nkd", t, slope) + torch.einsum("kq,ndqr,kr->nkd", t, bending, t) / 2
     return second_fundamental_form(z, coordinates, radius)
 
 
-def dimensions(model: nn.Module, images: Images, points: Sequence[Point]) -> dict[Point, dict[str, float]]:
+def dimensions(model: nn.Module, images: Images, points: Sequence[Point]) -> dict[Point, dict[str, int | float]]:
     """Of the images' cloud at every point: `features`, TwoNN (`two_nn`), and PCA, plain (`pca`) and standardised.
 
     Where activations differ by rounding alone, as the logits of a deep untrained network, the network runs in float64.
     """
 
-    def reduce(point: Point, activation: Tensor) -> dict[str, float]:
+    def reduce(point: Point, activation: Tensor) -> dict[str, int | float]:
         rows = flat(activation)
         linear = {"pca": pca_dimension(rows), "pca_standardised": pca_dimension(rows, standardise=True)}
         return {"features": rows.shape[1], "two_nn": two_nn(rows), **linear}
@@ -135,7 +137,7 @@ def dimensions(model: nn.Module, images: Images, points: Sequence[Point]) -> dic
 
 
 def profile(
-    model: nn.Module, images: Images, cloud: Images, points: Sequence[Point], chart: Float[Tensor, "q D"],
+    model: nn.Module, images: Images, cloud: Float[Tensor, "m c h w"], points: Sequence[Point], chart: Float[Tensor, "q D"],
     coordinates: Float[Tensor, "K q"], radius: float,
 ) -> dict[Point, dict[str, float]]:  # fmt: skip
     """Curvature's part of a portrait, by point: `bend` on a ball in a chart, median over images, with the network in

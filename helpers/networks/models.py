@@ -127,11 +127,3 @@ def points(model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> 
     return {point: depth / total for point, depth in depths.items()}
 
 
-def load_weights(model: nn.Module, weights: str) -> nn.Module:
-    """The network with these weights, in place: a file, or torchvision's own by name; `none` leaves it as it is.
-
-    Raises what `pretrained.read` does, and ValueError for weights that do not fit.
-    """
-    return model if weights == "none" else pretrained.load(model, pretrained.read(weights, model.name), weights)
-
-

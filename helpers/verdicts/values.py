@@ -21,8 +21,8 @@ def tidy(measured: Measured, seeds: Sequence[int]) -> pd.DataFrame:
     Args:
         measured: by claim and arm, the values; or several by name, one for each value of a choice that the claim does
             not fix (dimension, metric, reference), the headline first. Values are a function of the seed; a Series, an
-            array or a sequence, one value a unit; or a DataFrame, one row a unit and one column a quantity, in the order in which
-            the rule's statistic takes them.
+            array or a sequence, one value a unit; or a DataFrame, one row a unit and one column a quantity, in the
+            order in which the rule's statistic takes them.
         seeds: what a function is called with.
 
     A Series or DataFrame has the units as its index; one named `seed`, or a level of that name, gives the seeds.

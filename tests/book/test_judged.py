@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from IPython.core.interactiveshell import InteractiveShell
-from test_page import CLAIM, markdown, published  # noqa: F401: a fixture
+from test_page import CLAIM, markdown, published, run  # noqa: F401: fixtures
 
 from helpers import book, verdicts
 from helpers.book import records

@@ -12,7 +12,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from test_measuring import RUN, kept, noted  # noqa: F401: a fixture
+from test_measuring import RUN, empty, kept, noted  # noqa: F401: fixtures
 
 from helpers.book import grid, measure, measuring
 from helpers.networks import cache

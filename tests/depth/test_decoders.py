@@ -33,11 +33,11 @@ def error(found, images):
     return (length(found - images) / length(images)).mean().item()
 
 
-CODES = {
+CODES = {  # and an error at least twice as large as that of any kind of CPU, which agree to a hundredth of it
     "identity": (lambda x: x, 0.05),
     "rotation": (rotated, 0.05),
     "folded": (lambda x: torch.nn.functional.pixel_unshuffle(3 * x - 1, 2), 0.08),  # four channels of half the side
-    "halves": (lambda x: torch.cat([x - 0.5, 0.5 - x], dim=1).relu(), 0.05),
+    "halves": (lambda x: torch.cat([x - 0.5, 0.5 - x], dim=1).relu(), 0.06),
     "with dead channels": (lambda x: torch.cat([x, 0 * x, 0 * x + 1e8], dim=1), 0.05),
 }
 
@@ -67,7 +67,7 @@ def test_what_a_code_has_lost_stays_lost(digits):
     hidden = unseen.clone()
     hidden[..., 4:] = 0
     found = decoder(hidden)
-    assert error(found[..., :4], unseen[..., :4]) < 0.1
+    assert error(found[..., :4], unseen[..., :4]) < 0.13  # measured: 0.061
     mean = seen.mean(0).expand_as(unseen)
     ratio = error(found[..., 4:], unseen[..., 4:]) / error(mean[..., 4:], unseen[..., 4:])
     assert 0.4 < ratio < 1  # halves of digits go together, but not all the way
@@ -102,10 +102,18 @@ def test_codes_of_any_shape_become_images(code, image):
 
 def test_scales_of_features_do_not_matter(digits):
     seen = digits[0][:200]
-    scale = 2.0 ** torch.arange(-8, 8).repeat(4)
+    scale = 2.0 ** torch.arange(-8, 8).repeat(4)  # powers of two, which round nothing: the same bits on every CPU
     codes = rotated(seen)
-    plain, scaled = (decoders.train(each, seen, 0, steps=20) for each in (codes, codes * scale + scale))
-    torch.testing.assert_close(plain(codes), scaled(codes * scale + scale), rtol=1e-3, atol=1e-3)
+    plain, scaled = (decoders.train(each, seen, 0, steps=20) for each in (codes, codes * scale))
+    assert torch.equal(plain(codes), scaled(codes * scale))
+
+
+def test_offsets_of_features_do_not_matter(digits):
+    seen = digits[0][:200]
+    codes = rotated(seen)
+    plain, moved = (error(decoders.train(each, seen, 0, steps=20)(each), seen) for each in (codes, codes + 8))
+    # An offset rounds, and training makes of last bits 0.005 of a pixel, which one way or the other is 1e-4 of the error.
+    assert moved == pytest.approx(plain, rel=0.01) and plain < 0.6 * error(seen.mean(0).expand_as(seen), seen)
 
 
 def test_the_seed_decides_and_the_global_generator_does_not(digits, monkeypatch):

@@ -363,7 +363,7 @@ def test_what_diverges_is_flagged_and_kept():
         close(found.residual, (found.images**2 - images**2).norm(dim=1), 1e-6)
         assert found.residual[1] > found.residuals[1, 0] == found.best_residual[1]
         alone = invert(through(torch.square), "0", images[[0, 2]], begun[[0, 2]], procedure)
-        assert torch.equal(found.images[[0, 2]], alone.images)
+        close(found.images[[0, 2]], alone.images, 1e-5)  # float32: sums of two or of three images may be taken otherwise
 
 
 def test_literal_steps_that_are_too_long_diverge():

@@ -110,7 +110,7 @@ def test_relus_leave_the_directions_of_the_units_that_are_on():
     found = spectrum(model, "1", images)
     on = images.flatten(1) > 0
     assert jacobians.rank(found.values).tolist() == on.sum(1).tolist()
-    assert found.values.unique().tolist() == [0, 1]
+    close(found.values, on.double().sort(1, descending=True).values)
     seen = split(found, torch.where(on.view_as(images), 0, images))
     close(seen.null, torch.ones(4))
 

@@ -353,7 +353,7 @@ class Whole(nn.Module):
 def test_probabilities_change_by_zero_in_sum(small):
     model, images, vectors = small
     pushed = push(nn.Sequential(model, nn.Softmax(1)).eval(), images, vectors, ["1"])["1"]
-    assert pushed.abs().max() > 1e-4 and pushed.sum(2).abs().max() < 1e-16
+    assert pushed.abs().max() > 1e-4 and pushed.sum(2).abs().max() < 1e-12 * pushed.abs().max()
 
 
 def test_orthogonal_layers_leave_the_gram(small):

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from helpers.networks import activations, cache, models
+from helpers.networks import activations, cache, models, pretrained
 
 BLOCKS = {  # the points between the first and the last few, and how many blocks
     "resnet18": (64, ["relu", "maxpool"], r"layer\d.\d", 8, ["avgpool", "fc"]),
@@ -17,6 +17,10 @@ BLOCKS = {  # the points between the first and the last few, and how many blocks
     "swin_t": (64, ["features.0"], r"features.[1357].\d", 12, ["norm", "avgpool", "head"]),
     "vit_b_16": (32, ["conv_proj"], r"encoder.layers.encoder_layer_\d+", 12, ["encoder.ln", "heads"]),
 }
+
+
+def loaded(model, weights):
+    return pretrained.load(model, pretrained.read(weights, model.name), weights)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -32,7 +36,9 @@ def test_the_points_of_torchvision_are_reached_in_order(name):
     assert sum(re.fullmatch(block, point) is not None for point in names) == count
     assert depths[0] == 0 and depths[-1] == 1 and all(a < b for a, b in zip(depths, depths[1:]))
     found = activations.record(net.eval(), images, names)
-    assert torch.equal(found[names[-1]], net(images)) and found[names[-1]].shape == (2, 7)
+    with torch.no_grad():  # as `record` does: with gradients other kernels may be chosen
+        assert torch.equal(found[names[-1]], net(images))
+    assert found[names[-1]].shape == (2, 7)
     assert not any(getattr(module, "inplace", False) for module in net.modules())
 
 
@@ -41,7 +47,8 @@ def test_other_networks_of_torchvision_have_points_too(name):
     net, images = models.build(f"torchvision:{name}", classes=5, channels=3).eval(), torch.rand(1, 3, 64, 64)
     points = models.points(net, images)
     found = activations.record(net, images, list(points))
-    assert len(points) > 6 and torch.equal(found[list(points)[-1]].flatten(1), net(images))
+    with torch.no_grad():  # as `record` does: with gradients other kernels may be chosen
+        assert len(points) > 6 and torch.equal(found[list(points)[-1]].flatten(1), net(images))
 
 
 def test_torchvision_is_initialised_from_the_seed():
@@ -82,17 +89,17 @@ def test_weights_come_from_a_file(small, tmp_path, monkeypatch, suffix, wrapped)
         tensors = {"epoch": 3, "state_dict": {f"module.{key}": tensor for key, tensor in tensors.items()}}
     save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
     other = models.build("resnet8-w4", classes=5, channels=3, seed=2)
-    assert models.load_weights(other, "none") is other and not torch.equal(other.conv1.weight, small.conv1.weight)
-    assert torch.equal(models.load_weights(other, str(path)).conv1.weight, small.conv1.weight)
+    assert not torch.equal(other.conv1.weight, small.conv1.weight)
+    assert torch.equal(loaded(other, str(path)).conv1.weight, small.conv1.weight)
     monkeypatch.setenv("LAYERS_DATA", str(tmp_path))
-    assert torch.equal(models.load_weights(other, path.name).linear.bias, small.linear.bias)
+    assert torch.equal(loaded(other, path.name).linear.bias, small.linear.bias)
 
 
 def test_weights_without_the_counts_of_old_torch_fit(small, tmp_path):
     tensors = {key: tensor for key, tensor in small.state_dict().items() if "num_batches" not in key}
     save_file(tensors, tmp_path / "old.safetensors")
     other = models.build("resnet8-w4", classes=5, channels=3, seed=2)
-    assert torch.equal(models.load_weights(other, str(tmp_path / "old.safetensors")).conv1.weight, small.conv1.weight)
+    assert torch.equal(loaded(other, str(tmp_path / "old.safetensors")).conv1.weight, small.conv1.weight)
 
 
 @pytest.mark.parametrize("name, what", [("resnet14-w4", "missing"), ("resnet8-w8", "shape"), ("plain8-w4", None)])
@@ -100,12 +107,12 @@ def test_weights_that_do_not_fit_are_refused(small, tmp_path, name, what):
     torch.save(small.state_dict(), tmp_path / "net.pth")
     other = models.build(name, classes=5, channels=3)
     if what is None:  # the same tensors by the same names
-        assert torch.equal(models.load_weights(other, str(tmp_path / "net.pth")).conv1.weight, small.conv1.weight)
+        assert torch.equal(loaded(other, str(tmp_path / "net.pth")).conv1.weight, small.conv1.weight)
         return
     with pytest.raises(ValueError, match=f"net.pth.*ResNet.*{what}"):
-        models.load_weights(other, str(tmp_path / "net.pth"))
+        loaded(other, str(tmp_path / "net.pth"))
     with pytest.raises(ValueError, match="not of this network"):
-        models.load_weights(models.build("mlp1", classes=5), str(tmp_path / "net.pth"))
+        loaded(models.build("mlp1", classes=5), str(tmp_path / "net.pth"))
 
 
 class Code:
@@ -118,7 +125,7 @@ def test_pickled_code_is_never_run(small, tmp_path, monkeypatch):
     for content in (Code(), {"weight": torch.zeros(2), "code": Code()}, small):
         torch.save(content, "net.pth")
         with pytest.raises(ValueError, match="net.pth holds more than tensors"):
-            models.load_weights(small, "net.pth")
+            loaded(small, "net.pth")
     assert not (tmp_path / "executed").exists()
 
 
@@ -126,14 +133,14 @@ def test_pickled_code_is_never_run(small, tmp_path, monkeypatch):
 def test_damaged_files_are_named(small, tmp_path, file, content):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match=file):
-        models.load_weights(small, str(tmp_path / file))
+        loaded(small, str(tmp_path / file))
 
 
 def test_a_file_of_other_things_is_named(small, tmp_path):
     for content in ({"epoch": 3}, {}, [torch.zeros(2)], torch.zeros(2)):
         torch.save(content, tmp_path / "net.pth")
         with pytest.raises(ValueError, match="net.pth: expected a state dict"):
-            models.load_weights(small, str(tmp_path / "net.pth"))
+            loaded(small, str(tmp_path / "net.pth"))
 
 
 @pytest.fixture
@@ -149,13 +156,13 @@ def hub(tmp_path, monkeypatch):
 def test_torchvisions_weights_come_from_its_cache(hub):
     path, net = hub
     with pytest.raises(FileNotFoundError, match=rf"shufflenet.*LAYERS_DOWNLOAD=1.*{path.name}"):
-        models.load_weights(net, "IMAGENET1K_V1")
+        loaded(net, "IMAGENET1K_V1")
     path.parent.mkdir(parents=True)
     torch.save(net.state_dict(), path)
     other = models.build("torchvision:shufflenet_v2_x0_5", classes=1000, channels=3)
-    assert torch.equal(models.load_weights(other, "IMAGENET1K_V1").fc.weight, net.fc.weight)
+    assert torch.equal(loaded(other, "IMAGENET1K_V1").fc.weight, net.fc.weight)
     with pytest.raises(ValueError, match="shape.*fc.weight"):
-        models.load_weights(models.build("torchvision:shufflenet_v2_x0_5", classes=10, channels=3), "DEFAULT")
+        loaded(models.build("torchvision:shufflenet_v2_x0_5", classes=10, channels=3), "DEFAULT")
 
 
 def test_nothing_is_downloaded_unasked(hub, monkeypatch):
@@ -172,23 +179,23 @@ def test_nothing_is_downloaded_unasked(hub, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
     with pytest.raises(FileNotFoundError):
-        models.load_weights(net, "IMAGENET1K_V1")
+        loaded(net, "IMAGENET1K_V1")
     monkeypatch.setenv("LAYERS_DOWNLOAD", "1")
     with pytest.raises(FileNotFoundError, match="With internet"):
-        models.load_weights(net, "IMAGENET1K_V1")
+        loaded(net, "IMAGENET1K_V1")
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
     for _ in range(2):
-        models.load_weights(net, "IMAGENET1K_V1")
+        loaded(net, "IMAGENET1K_V1")
     assert asked == [(f"https://download.pytorch.org/models/{path.name}", True, True)]
 
 
 def test_unknown_weights_are_refused(small, hub, tmp_path):
     with pytest.raises(ValueError, match="did you mean IMAGENET1K_V1"):
-        models.load_weights(hub[1], "IMAGENET1K_V11")
+        loaded(hub[1], "IMAGENET1K_V11")
     with pytest.raises(ValueError, match="resnet8-w4 is not torchvision's"):
-        models.load_weights(small, "IMAGENET1K_V1")
+        loaded(small, "IMAGENET1K_V1")
     with pytest.raises(FileNotFoundError, match="nowhere.pth"):
-        models.load_weights(small, str(tmp_path / "nowhere.pth"))
+        loaded(small, str(tmp_path / "nowhere.pth"))
 
 
 def test_the_constants_that_weights_want():

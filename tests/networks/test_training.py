@@ -30,7 +30,7 @@ def files(cache):
     return sorted(cache.glob("networks/*.safetensors"))
 
 
-@pytest.mark.parametrize("name, epochs, least", [("vgg8", 6, 0.96), ("mlp1", 12, 0.95)])
+@pytest.mark.parametrize("name, epochs, least", [("vgg8", 6, 0.96), ("mlp1", 12, 0.9)])  # twice the errors measured
 def test_networks_learn_digits(name, epochs, least):
     net = trained(Spec(name, epochs=epochs), "cpu", progress=False)
     assert net.accuracy["test"] > least and net.accuracy["train"] > least
@@ -175,7 +175,7 @@ FRAMES = Spec("cnn4", "digits20", epochs=15, optimiser="adam", lr=6e-3, weight_d
 
 def test_the_digits_network_learns_with_adam():
     net = trained(FRAMES, "cpu", progress=False)
-    assert net.accuracy["test"] > 0.93
+    assert net.accuracy["test"] > 0.9  # twice the error measured
     images = training.dataset(FRAMES, "cpu")
     pixels = images.test_images[:100] / 255
     attacked = augmentation.attack(
