@@ -26,6 +26,7 @@ DECIMALS = 6  # of what is said of points: a record holds many
 COLUMNS = ("step", "to_target", "angle", "aim", "efficiency", "position", "off")
 
 
+@torch.no_grad()
 def grams(model: nn.Module, images: Images, points: Points = stops) -> Grams:
     """The Gram matrix of every point, made in the hook: no activation outlives its layer."""
     return record(model, images, points(model, images), lambda point, activation: gram(activation))
@@ -36,6 +37,7 @@ def embedded(metric: AngularCKA, layers: Mapping[Point, Tensor], target: Labels)
     return torch.stack([*(metric.from_gram(g) for g in layers.values()), metric.embed(target)])
 
 
+@torch.no_grad()
 def described(
     model: nn.Module, images: Images, target: Labels, count: int, points: Points = stops,
     estimators: Sequence[str] = tuple(ESTIMATORS),
@@ -64,6 +66,7 @@ def described(
     return rows, whole
 
 
+@torch.no_grad()
 def varied(
     model: nn.Module, images: Images, target: Labels, metric: Metric, points: Points = stops,
     read: Callable[[Point, Tensor], Tensor] | None = None, count: int = 3,
@@ -90,6 +93,7 @@ def varied(
     }
 
 
+@torch.no_grad()
 def reduced(model: nn.Module, images: Images, target: Labels, kept: int, right: bool) -> dict[str, float]:
     """A path of so many principal components of each layer, by the right or the wrong axis (`points.principal`), from the
     first layer on: its `slack` by Angular Shape, and the share of the first layer's `variance` that is kept."""
@@ -100,6 +104,7 @@ def reduced(model: nn.Module, images: Images, target: Labels, kept: int, right: 
     return {"variance": share(layer, read(first, layer)), "slack": slack}
 
 
+@torch.no_grad()
 def lost(model: nn.Module, images: Images, metric: Metric, points: Points = stops) -> float:
     """Mean relative loss of length of a step that is carried across the next one, of which only the part counts that
     changes the representation (`horizontal`): 0 where transport is parallel.
