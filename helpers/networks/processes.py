@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import joblib
@@ -16,21 +16,24 @@ def side_by_side(function: Callable, arguments: Sequence[tuple]) -> Iterator:
 
     The processes work on while what they gave is used, and end when this one is interrupted, fails, or is killed.
     """
-    cores, given = min(os.cpu_count() or 1, len(arguments)), (torch.get_num_threads(), os.getpid())
+    cores = min(os.cpu_count() or 1, len(arguments))
+    settings = {name: value for name, value in os.environ.items() if name.startswith("LAYERS_")}
+    given = (torch.get_num_threads(), os.getpid(), settings)  # others than before start other processes
     with joblib.parallel_config(backend="loky", initializer=start_worker, initargs=given):
         tasks = (joblib.delayed(function)(*each) for each in arguments)
         results = joblib.Parallel(n_jobs=cores, return_as="generator", batch_size=1)(tasks)
     yield from results
 
 
-def start_worker(threads: int, parent: int) -> None:
-    """As many threads as the parent has, on which results depend; and not to outlive a parent that is killed."""
+def start_worker(threads: int, parent: int, settings: Mapping[str, str] | None = None) -> None:
+    """Threads and variables as the parent has, on which results depend; and not to outlive a parent that is killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
+    os.environ.update(settings or {})
     torch.set_num_threads(threads)
     threading.Thread(target=watch, daemon=True).start()
 

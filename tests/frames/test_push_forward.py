@@ -605,5 +605,6 @@ def test_validity_of_small_and_of_large_changes():
 def test_a_relu_network_is_its_tangent_within_a_region():
     model, images = seeded(cnn), normal(3, 1, 10, 10)
     step = 1e-6 * normal(3, 1, 1, 10, 10)
-    assert push_forward.validity(model, images, images[:, None] + step, step, ["7"])["7"].departure.max() < 1e-8
+    # The answers' rounding, 1e-16, over a step of 1e-6; a tangent that is wrong departs by about 1.
+    assert push_forward.validity(model, images, images[:, None] + step, step, ["7"])["7"].departure.max() < 1e-7
     assert F.relu(images).min() == 0

@@ -398,7 +398,7 @@ def test_estimators_share_a_gram_matrix():
     for estimator in ("plug-in", "low-bias", "unbiased"):
         metric = AngularCKA(estimator)
         assert torch.equal(metric.from_gram(g), metric.embed(x))
-        assert close(metric.embed(x).norm(), 1, 1e-15)
+        assert close(metric.embed(x).norm(), 1, 1e-14)  # a few last bits, by how a CPU sums 300 squares
     p, q = (AngularCKA("plug-in").embed(each) for each in (x, y))
     assert close(p @ q, (g * h).sum() / g.norm() / h.norm(), 1e-14)
 
