@@ -13,7 +13,7 @@ import yaml
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
-from test_book import tiny
+from small_book import tiny
 
 from helpers.book import Run, checks, figures, page, parameters, records, runner, sources
 from helpers.verdicts import claims, judging, spell, t_interval

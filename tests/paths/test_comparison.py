@@ -13,7 +13,7 @@ from planted_paths import CKA, METRICS, Sphere, circle, embedded, gauss, unit
 from scipy.stats import ks_2samp
 
 from helpers.networks.numerics import stream
-from helpers.paths.comparison import against_chance, between_kinds, dtw, frechet, parallel, random_walk, shuffled
+from helpers.paths.comparison import dtw, frechet, parallel, random_walk, shuffled
 from helpers.paths.metrics import Stress
 from helpers.paths.path import measure, relative_slack, walk_distance
 
@@ -288,35 +288,3 @@ def test_points_of_different_images_are_not_compared():
     points, _ = embedded(CKA)
     with pytest.raises(ValueError, match=r"second: points of shape \(65,\), expected that of first, \(66,\)"):
         inspect.unwrap(parallel)(CKA, points, points[:, :65])
-
-
-# Against chance, and kinds of network
-
-
-def test_a_path_against_chance():
-    distances = torch.cdist(gauss(5, 3), gauss(5, 3)) / 10
-    found, step = against_chance(distances, 500_000, 3), distances.diagonal(1)
-    assert found["observed"] == pytest.approx(float(step.sum() / distances[0, -1]))
-    assert found["same steps"] == pytest.approx(float(step.sum() / walk_distance(step)))
-    assert found["simulated"] == pytest.approx(found["same steps"], rel=1e-2)
-    every = [[0, *inner, 4] for inner in itertools.permutations([1, 2, 3])]
-    lengths = [sum(float(distances[a, b]) for a, b in itertools.pairwise(order)) for order in every]
-    assert found["shuffled"] == pytest.approx(sum(lengths) / 6 / float(distances[0, -1]), rel=0.05)
-    assert found == against_chance(distances, 500_000, 3) != against_chance(distances, 500_000, 4)
-
-
-def test_kinds_are_compared_without_networks_of_one_seed():
-    pairs = []
-
-    def distance(one, other):
-        pairs.append((one[1], other[1]))
-        return 1.0 if one[0] == other[0] else 3.0 + one[1]
-
-    found = between_kinds(distance, [("a", s) for s in (0, 1, 2)], [("b", s) for s in (0, 1, 2)])
-    assert found.tolist() == [2.0, 3.0, 4.0]
-    assert set(pairs) == {(0, 1), (1, 2), (2, 0)}
-
-
-def test_kinds_of_other_numbers_are_refused():
-    with pytest.raises(ValueError, match="second: 1 networks, expected as many as first, 2"):
-        between_kinds(lambda one, other: 0.0, [1, 2], [3])

@@ -1,5 +1,6 @@
 """Paths of networks: all that is said of them against the slow way, other points and read-outs, and many in one space."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,9 +12,9 @@ from planted_paths import gauss
 from helpers.networks.activations import flat, order, record
 from helpers.networks.models import build
 from helpers.paths import known, networks, points
-from helpers.paths.comparison import matched_distance, on_diagonal
+from helpers.paths.comparison import against_chance, between_kinds, matched_distance, on_diagonal
 from helpers.paths.metrics import AngularCKA, AngularShape, EuclideanShape, Stress, by_name, gram
-from helpers.paths.path import evenly, measure, summary
+from helpers.paths.path import evenly, measure, summary, walk_distance
 
 IMAGES = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 TARGET = torch.eye(3, dtype=torch.float64)[torch.arange(12) % 3]
@@ -187,3 +188,35 @@ def test_angles_add_up_and_one_minus_cka_does_not():
 def test_every_metric_by_name_embeds_layers():
     assert all(torch.isfinite(metric.embed(IMAGES)).all() for metric in by_name(5).values())
     assert gram(IMAGES).shape == (12, 12)
+
+
+# Against chance, and kinds of network
+
+
+def test_a_path_against_chance():
+    distances = torch.cdist(gauss(5, 3), gauss(5, 3)) / 10
+    found, step = against_chance(distances, 500_000, 3), distances.diagonal(1)
+    assert found["observed"] == pytest.approx(float(step.sum() / distances[0, -1]))
+    assert found["same steps"] == pytest.approx(float(step.sum() / walk_distance(step)))
+    assert found["simulated"] == pytest.approx(found["same steps"], rel=1e-2)
+    every = [[0, *inner, 4] for inner in itertools.permutations([1, 2, 3])]
+    lengths = [sum(float(distances[a, b]) for a, b in itertools.pairwise(order)) for order in every]
+    assert found["shuffled"] == pytest.approx(sum(lengths) / 6 / float(distances[0, -1]), rel=0.05)
+    assert found == against_chance(distances, 500_000, 3) != against_chance(distances, 500_000, 4)
+
+
+def test_kinds_are_compared_without_networks_of_one_seed():
+    pairs = []
+
+    def distance(one, other):
+        pairs.append((one[1], other[1]))
+        return 1.0 if one[0] == other[0] else 3.0 + one[1]
+
+    found = between_kinds(distance, [("a", s) for s in (0, 1, 2)], [("b", s) for s in (0, 1, 2)])
+    assert found.tolist() == [2.0, 3.0, 4.0]
+    assert set(pairs) == {(0, 1), (1, 2), (2, 0)}
+
+
+def test_kinds_of_other_numbers_are_refused():
+    with pytest.raises(ValueError, match="second: 1 networks, expected as many as first, 2"):
+        between_kinds(lambda one, other: 0.0, [1, 2], [3])
