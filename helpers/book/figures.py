@@ -193,6 +193,45 @@ def intervals(ax: Axes, places: Sequence[float], found: Sequence, colour, label:
         ax.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
+def rows(
+    ax: Axes, table: pd.DataFrame, y: str, row: str, by: str, colours: Mapping, apart: float | int = 0.3
+) -> None:  # fmt: skip
+    """Means with their 95 % t-intervals, one row a value of the column `row`, from the top in the order of the table.
+
+    Args:
+        y: the column whose values are drawn; undefined ones are left out.
+        by, colours: the column of groups within a row, and their colours; they lie so far `apart`, the last on top.
+    """
+    names = list(dict.fromkeys(table[row]))
+    for place, (group, colour) in enumerate(colours.items()):
+        part = table[table[by] == group].dropna(subset=y)
+        found = {name: t_interval(values) for name, values in part.groupby(row)[y]}
+        heights = [names.index(name) + apart * ((len(colours) - 1) / 2 - place) for name in found]
+        if found:
+            intervals(ax, heights, list(found.values()), colour, across=True, label=str(group))
+    ax.set_yticks(range(len(names)), names)
+    if not ax.yaxis_inverted():
+        ax.invert_yaxis()
+
+
+def trail(ax: Axes, path: np.ndarray, colour, name: str) -> None:
+    """A path of points (k, 2) as arrows in its order, named at its end, on the side to which it goes."""
+    for a, b in zip(path[:-1], path[1:]):
+        arrow = {"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", b, a, arrowprops=arrow)
+    ax.plot(*path.T, ".", color=colour)
+    to_right = path[-1, 0] > path[-2, 0]
+    ax.annotate(name, path[-1], xytext=(8 if to_right else -8, 0), textcoords="offset points", color=colour, va="center",
+                ha="left" if to_right else "right")  # fmt: skip
+
+
+def ends(ax: Axes, first, last, names: Sequence[str] = ("input", "target")) -> None:
+    """Where paths (x, y) begin, a square, and where they lead to, a star, with their names."""
+    for place, name, mark in zip((first, last), names, "s*"):
+        ax.plot(*place, mark, color="black", markersize=11, clip_on=False)
+        ax.annotate(name, place, xytext=(8, 8), textcoords="offset points", fontsize="small")
+
+
 def along(ax: Axes, names: Sequence[str]) -> None:
     """Names of points in order under the axis, in place of numbers."""
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right")

@@ -1,6 +1,6 @@
 """What stands on a page besides figures: text, tables, values for the prose, what was expected, where it comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from helpers.book import records
 from helpers.verdicts.claims import register
-from helpers.verdicts.tables import markdown
+from helpers.verdicts.intervals import t_interval
+from helpers.verdicts.tables import markdown, spell
 
 
 def show(*texts: str) -> None:
@@ -28,6 +29,15 @@ def as_table(table: pd.DataFrame, caption: str) -> str:
     rows = ["| " + " | ".join(map(str, row)) + " |" for row in (table.columns, *table.to_numpy())]
     rows.insert(1, "| --- " * len(table.columns) + "|")
     return "\n".join([f"```{{table}} {caption}", *rows, "```"])
+
+
+def show_estimates(found: Mapping, columns: Sequence[str], caption: str) -> None:
+    """A table of means with their 95 % t-intervals: under each name (or tuple of names) one quantity's values, or several."""
+    rows = []
+    for name, values in found.items():
+        several = values if isinstance(values, tuple) else (values,)
+        rows.append([*(name if isinstance(name, tuple) else (name,)), *(spell(t_interval(each)) for each in several)])
+    show_table(pd.DataFrame(rows, columns=list(columns)), caption)
 
 
 def glue(name: str, value) -> None:

@@ -58,9 +58,20 @@ def parse(name: str) -> Name:
         hint = f"did you mean {', '.join(near)}?" if near else f"expected one of {', '.join(KNOWN)}"
         raise ValueError(f"model={name!r}: no such network; {hint}")
     family, depth = match[1], int(match[2])
+    return Name(family, depth, int(match[3] or _usual_width(family, depth)), match[4] is not None)
+
+
+def _usual_width(family: str, depth: int) -> int:
+    """The width of a network whose name does not say it."""
     usual = {"mlp": 128, "vgg8": 16, "vgg": 64, "resnet18": 64, "resnet50": 64, "resnet101": 64}
-    width = match[3] or usual.get(match[1] + match[2]) or usual.get(family, 16)
-    return Name(family, depth, int(width), match[4] is not None)
+    return usual.get(f"{family}{depth}") or usual.get(family, 16)
+
+
+def named(family: str, depth: int, width: int) -> str:
+    """The name of a network of ours, without a width that is the usual one. ValueError if there is no such one."""
+    name = f"{family}{depth}" + (f"-w{width}" if width != _usual_width(family, depth) else "")
+    parse(name)
+    return name
 
 
 def check(name: str) -> None:

@@ -1,17 +1,28 @@
 """Metrics between representations, their geometry, paths through layers, and pictures of them."""
 
-from helpers.paths import embeddings
-from helpers.paths.metrics import AffineInvariant, AngularCKA, AngularShape, EuclideanShape, Stress, gram
-from helpers.paths.path import (
-    Path,
+from helpers.paths import bias, embeddings, known, points
+from helpers.paths.comparison import (
+    against_chance,
+    between_kinds,
     dtw,
     frechet,
-    matched,
-    measure,
+    matched_distance,
+    on_diagonal,
     parallel,
     random_walk,
-    relative_slack,
     shuffled,
-    walk_distance,
 )  # fmt: skip
+from helpers.paths.metrics import (
+    ESTIMATORS,
+    AffineInvariant,
+    AngularCKA,
+    AngularShape,
+    EuclideanShape,
+    Stress,
+    by_name,
+    gram,
+)  # fmt: skip
+from helpers.paths.networks import Atlas, described, grams, lost, reduced, together, varied
+from helpers.paths.path import Path, evenly, matched, measure, relative_slack, summary, walk_distance
+from helpers.paths.points import stops
 from helpers.paths.portrait import profile

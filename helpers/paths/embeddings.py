@@ -163,6 +163,14 @@ def _descended(start: Float[Tensor, "k d"], distances: Float[Tensor, "k k"]) -> 
     return torch.from_numpy(found.x).view(start.shape)
 
 
+def losses(distances: Float[Tensor, "k k"]) -> dict[str, float]:
+    """`stress` of three pictures: in `2 flat dimensions`, in `3 flat dimensions`, and on the `surface of a sphere`."""
+    flat = {dims: mds(distances, dims) for dims in (2, 3)}
+    found = {f"{dims} flat dimensions": stress(distances, torch.cdist(p, p)) for dims, p in flat.items()}
+    found["surface of a sphere"] = stress(distances, sphere_distances(sphere(distances, 2)))
+    return {name: float(value) for name, value in found.items()}
+
+
 # --- From a metric ---------------------------------------------------------------------------------------------
 
 

@@ -83,13 +83,16 @@ class Metric:
     axes: ClassVar[tuple[int, ...]] = (-1,)  # of one point
 
     def _times(self, t: Numbers | float | int, v: Points) -> Points:
+        """Each tangent (..., *point) times its number (...)."""
         t = torch.as_tensor(t, dtype=v.dtype, device=v.device)
         return t.reshape(*t.shape, *(1 for _ in self.axes)) * v
 
     def _dot(self, u: Points, v: Points) -> Numbers:
+        """Inner product of the coordinates of two points or tangents (..., *point): (...)."""
         return (u * v).sum(self.axes)
 
     def _norm(self, v: Points) -> Numbers:
+        """Length of the coordinates of a tangent (..., *point): (...)."""
         return torch.linalg.vector_norm(v, dim=self.axes)
 
     def _unit(self, v: Points) -> tuple[Numbers, Points]:
@@ -116,12 +119,15 @@ class Metric:
         return v
 
     def inner(self, p: Points, u: Points, v: Points) -> Numbers:
+        """Inner product (...) of two tangents u and v at p, (..., *point)."""
         return self._dot(self._frame(p, u), self._frame(p, v))
 
     def geodesic(self, p: Points, q: Points, t: Numbers | float | int) -> Points:
+        """The point (..., *point) at t, any real (...), of the geodesic from p (0) to q (1)."""
         return self.exp(p, self._times(t, self.log(p, q)))
 
     def transport(self, v: Points, p: Points, q: Points) -> Points:
+        """The tangent v at p (..., *point), carried along the geodesic to q."""
         return self._carry(v, *self._fit(p, q))
 
     def _toward(self, p: Points, q: Points) -> Points:
@@ -133,6 +139,7 @@ class Metric:
         return self._toward(q, p), self._toward(q, r)
 
     def angle(self, p: Points, q: Points, r: Points) -> Numbers:
+        """The angle (...) at q between the geodesics to p and to r; pi is straight on, NaN where q is p or r."""
         (one, u), (other, v) = map(self._unit, self._directions(p, q, r))
         angle = 2 * torch.atan2(self._norm(u - v), self._norm(u + v))  # Kahan's: keeps its digits near 0 and near pi
         return torch.where(torch.minimum(one, other) > COINCIDE * self._size(q), angle, math.nan)
@@ -148,6 +155,7 @@ class Metric:
         return distances.triu(1) + distances.triu(1).mT
 
     def _products(self, points: Points) -> Float[Tensor, "k k"]:
+        """Inner products (k, k) of all pairs of k points, once moved next to each other."""
         return points @ points.mT
 
 
@@ -155,10 +163,12 @@ class Sphere(Metric):
     """Unit vectors, and the arcs between them: curvature 1."""
 
     def distance(self, p: Points, q: Points) -> Numbers:
+        """The angle (...) between unit vectors."""
         p, q = self._fit(p, q)
         return 2 * torch.atan2(self._norm(p - q), self._norm(p + q))  # exact near 0 and near pi, where arccos is not
 
     def _at_once(self, points: Points) -> tuple[Float[Tensor, "k k"], Bool[Tensor, "k k"]]:
+        """All angles (k, k) from one product, and where that loses digits."""
         cosine = self._products(points)
         return cosine.clamp(-1, 1).arccos(), cosine.abs() > 0.999
 
@@ -170,22 +180,27 @@ class Sphere(Metric):
         return self._times(long.square() / 2, p).add_(chord), long
 
     def _toward(self, p: Points, q: Points) -> Points:
+        """The part of q at right angles to p (..., *point): shorter than `log`, and as sure of its direction."""
         return self._tangent(p, q)[0]
 
     def log(self, p: Points, q: Points) -> Points:
+        """The tangent at p (..., *point) as long as the arc to q; NaN between opposite points."""
         tangent, chord = self._tangent(p, q)
         scale = 2 * (chord / 2).clamp(max=1).asin() / self._norm(tangent).clamp(min=TINY)
         return self._times(torch.where(chord**2 < 4 - COINCIDE**2, scale, math.nan), tangent)  # antipodes: any way will do
 
     def exp(self, p: Points, v: Points) -> Points:
+        """The point (..., *point) at the end of the arc from p along the part of v that is tangent there."""
         v = v - self._times(self._dot(p, v), p)
         long = self._norm(v)
         return self._times(long.cos(), p) + self._times(torch.sinc(long / math.pi), v)
 
     def _carry(self, v: Points, p: Points, q: Points) -> Points:
+        """Parallel transport of v (..., *point) from p along the arc to q, which lies next to p already."""
         return v - self._times(self._dot(q, v) / (1 + self._dot(p, q)), p + q)
 
     def project(self, r: Points, p: Points, q: Points) -> tuple[Numbers, Numbers]:
+        """Position (...) of the point next to r of the great circle through p and q, and its distance (...) from r."""
         self._same(p, r)
         long, unit = self._unit(self.log(p, q))
         along, across = self._dot(r, p), self._dot(r, unit)
@@ -203,30 +218,37 @@ class Flat(Metric):
     """Vectors, and straight lines between them."""
 
     def distance(self, p: Points, q: Points) -> Numbers:
+        """The length (...) of the difference."""
         p, q = self._fit(p, q)
         return self._norm(p - q)
 
     def _at_once(self, points: Points) -> tuple[Float[Tensor, "k k"], Bool[Tensor, "k k"]]:
+        """All distances (k, k) from one product, and where that loses digits."""
         products = self._products(points)
         both = products.diagonal() + products.diagonal()[:, None]
         square = both - 2 * products
         return square.clamp(min=0).sqrt(), square < 1e-3 * both
 
     def log(self, p: Points, q: Points) -> Points:
+        """q - p, (..., *point)."""
         p, q = self._fit(p, q)
         return q - p
 
     def exp(self, p: Points, v: Points) -> Points:
+        """p + v, (..., *point)."""
         return p + v
 
     def _carry(self, v: Points, p: Points, q: Points) -> Points:
+        """The same vector v (..., *point), at q as at p."""
         return v.expand(torch.broadcast_shapes(v.shape, p.shape, q.shape))
 
     def project(self, r: Points, p: Points, q: Points) -> tuple[Numbers, Numbers]:
+        """Position (...) of the point next to r of the line through p and q, and its distance (...) from r."""
         line = self.log(p, q)
         known = self._norm(line) > COINCIDE * self._size(p)
         t = torch.where(known, self._dot(self.log(p, r), line) / self._dot(line, line), 0.0)
         return torch.where(known, t, math.nan), self.distance(r, p + self._times(t, line))
 
     def _weights(self, s: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """As on the sphere: how much of a point and of a unit tangent make the point at s, and their derivatives."""
         return torch.ones_like(s), s, torch.zeros_like(s), torch.ones_like(s)

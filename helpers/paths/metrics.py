@@ -19,7 +19,7 @@ from helpers.networks.numerics import double
 from helpers.paths.geometry import COINCIDE, TINY, Flat, Metric, Numbers, Points, Sphere, centred, images, root, varied
 from helpers.paths.procrustes import AngularShape, EuclideanShape
 
-__all__ = ["AffineInvariant", "AngularCKA", "AngularShape", "EuclideanShape", "Stress", "gram"]
+__all__ = ["AffineInvariant", "AngularCKA", "AngularShape", "EuclideanShape", "Stress", "by_name", "gram"]
 
 BLOCK = 4096  # features at a time
 ESTIMATORS = {"plug-in": 3, "low-bias": 3, "unbiased": 4}  # and the fewest images of each
@@ -109,9 +109,11 @@ class AngularCKA(_OfGram, Sphere):
 
     @property
     def invariances(self) -> frozenset[str]:
+        """Changes of the features that leave a point where it is."""
         return frozenset({"translation", "rotation", "scale"})
 
     def _point(self, g: Matrix) -> Float[Tensor, "d"]:
+        """Gram matrix to unit vector (d,). ValueError for too few images, or all equally far apart."""
         m, size = len(g), torch.linalg.vector_norm(g)
         if m < ESTIMATORS[self.estimator]:
             raise ValueError(f"g: {m} images, expected at least {ESTIMATORS[self.estimator]} for {self.estimator!r}")
@@ -139,9 +141,11 @@ class Stress(_OfGram, Flat):
 
     @property
     def invariances(self) -> frozenset[str]:
+        """Changes of the features that leave a point where it is."""
         return frozenset({"translation", "rotation"} | ({"scale"} if self.rescale else set()))
 
     def _point(self, g: Matrix) -> Float[Tensor, "d"]:
+        """Gram matrix to distances (d,), scaled."""
         distances = _squares(g).sqrt()
         unit = _median(distances) if self.rescale else 1
         return _upper(distances) / unit / math.sqrt(len(g) * (len(g) - 1) / 2)
@@ -170,13 +174,16 @@ class AffineInvariant(_OfGram):
 
     @property
     def invariances(self) -> frozenset[str]:
+        """Changes of the features that leave a point where it is."""
         return frozenset({"translation", "rotation"})
 
     def _point(self, g: Matrix) -> Matrix:
+        """Gram matrix with the ridge on its diagonal, (m, m)."""
         ridge = self.epsilon * (g.diagonal().mean() if self.relative else 1)
         return g + ridge * torch.eye(len(g), dtype=g.dtype, device=g.device)
 
     def _size(self, p: Points) -> Numbers:
+        """One, (...): lengths are relative already."""
         return torch.ones_like(p[..., 0, 0])  # this metric has a unit of its own
 
     def _frame(self, p: Points, v: Points) -> Points:
@@ -202,28 +209,34 @@ class AffineInvariant(_OfGram):
         return basis, values.clamp(min=-1 + 1e-16).log1p()
 
     def distance(self, p: Points, q: Points) -> Numbers:
+        """Root of the sum of squared log eigenvalues, (...)."""
         # The root of the sum of squared log eigenvalues; those below 1 as seen from q, where they are large and exact.
         sides = (torch.linalg.eigvalsh(self._seen(a, b)).clamp(min=0).log1p() for a, b in ((p, q), (q, p)))
         return sum(side.square().sum(-1) for side in sides).sqrt()
 
     def _at_once(self, points: Points) -> tuple[Float[Tensor, "k k"], Bool[Tensor, "k k"]]:
+        """Nothing from one product: every pair (k, k) is one of those that lose digits."""
         distances = points.new_zeros(len(points), len(points))
         return distances, distances == 0
 
     def log(self, p: Points, q: Points) -> Points:
+        """The tangent at p (..., m, m), symmetric."""
         basis, values = self._between(p, q)
         return (basis * values[..., None, :]) @ basis.mT
 
     def exp(self, p: Points, v: Points) -> Points:
+        """The point (..., m, m) at the end of the geodesic from p along v."""
         basis, values = self._basis(p, v)
         return (basis * values[..., None, :].exp()) @ basis.mT
 
     def _carry(self, v: Points, p: Points, q: Points) -> Points:
+        """Parallel transport of v (..., m, m) from p to q."""
         basis, values = self._between(p, q)
         moved = (basis * (values / 2)[..., None, :].exp()) @ torch.linalg.inv(basis)  # (q p^-1)^(1/2)
         return moved @ v @ moved.mT
 
     def project(self, r: Points, p: Points, q: Points) -> tuple[Numbers, Numbers]:
+        """Position (...) of the point next to r of the geodesic through p and q, by search, and its distance from r."""
         # In the basis in which p is the identity and q is diag(exp l), d^2 is convex in t, and more so than on a line:
         # the minimum lies between 0 and where a line would have it.
         self._same(p, r)
@@ -243,3 +256,17 @@ class AffineInvariant(_OfGram):
         t = torch.where(known, root(slope, torch.minimum(start, end), torch.maximum(start, end)), 0.0)
         foot = (basis * (t[..., None] * rate)[..., None, :].exp()) @ basis.mT
         return torch.where(known, t, math.nan), self.distance(r, foot)
+
+
+def by_name(components: int) -> dict[str, Metric]:
+    """The metrics that a chapter compares; shape metrics keep so many principal components."""
+    return {
+        "Angular CKA, plug-in": AngularCKA("plug-in"),
+        "Angular CKA, low-bias": AngularCKA("low-bias"),
+        "Angular CKA, unbiased": AngularCKA("unbiased"),
+        "Angular CKA, Gaussian kernel": AngularCKA("unbiased", "gaussian"),
+        "Angular Shape": AngularShape(components),
+        "Procrustes": EuclideanShape(components),
+        "Stress, rescaled": Stress(rescale=True),
+        "affine-invariant": AffineInvariant(0.1, relative=True),
+    }

@@ -45,6 +45,7 @@ class _Shape(Metric):
 
     @property
     def invariances(self) -> frozenset[str]:
+        """Changes of the features that leave a point where it is."""
         whole = self.alpha == 0 or self.alpha == 1 and isinstance(self, Sphere)
         affine = self.alpha == 0 and self.components is None
         return frozenset({"translation", "rotation"} | ({"scale"} if whole else set()) | ({"affine"} if affine else set()))
@@ -71,6 +72,7 @@ class _Shape(Metric):
         return p, q, _polar(q.mT @ p)
 
     def _fit(self, p: Points, q: Points) -> tuple[Points, Points]:
+        """Both (..., m, p), of one width, the second turned onto the first."""
         p, q, turn = self._turn(p, q)
         return p, q @ turn
 
@@ -92,6 +94,7 @@ class _Shape(Metric):
         return u, v
 
     def exp(self, p: Points, v: Points) -> Points:
+        """The point (..., m, p) at the end of the geodesic from p along v, of one width."""
         return super().exp(*_padded(p, v))
 
     def transport(self, v: Points, p: Points, q: Points) -> Points:

@@ -3,7 +3,7 @@
 Every function takes one array a quantity, (..., n), and an `axis`, -1; what has no value there is NaN.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,30 @@ def correlation(products: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
     full[..., rows, columns] = full[..., columns, rows] = sums
     spread = np.sqrt(np.maximum(np.diagonal(full, axis1=-2, axis2=-1), 1e-12))
     return full / (spread[..., :, None] * spread[..., None, :])
+
+
+def slopes(rows: pd.DataFrame, y: str, covariates: Sequence[str], by: str = "seed") -> pd.DataFrame:
+    """Slopes of the log of a column on the logs of covariates, one least-squares fit for each value of `by`.
+
+    Returns:
+        One row a fit, indexed by `by`, one column a covariate. The slope on a covariate that is constant is NaN, and all
+        are where covariates follow from one another, or a logarithm is not finite.
+    """
+    found = {value: _slopes(part, y, list(covariates)) for value, part in rows.groupby(by)}
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(covariates)).rename_axis(by)
+
+
+def _slopes(rows: pd.DataFrame, y: str, covariates: list[str]) -> list[float]:
+    varying = [name for name in covariates if rows[name].nunique() > 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.log(rows[y].to_numpy(float))
+        design = np.stack([np.ones(len(rows)), *(np.log(rows[name].to_numpy(float)) for name in varying)], axis=1)
+    fitted = [np.nan] * len(varying)
+    if np.isfinite(values).all() and np.isfinite(design).all():
+        coefficients, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+        fitted = coefficients[1:] if rank == design.shape[1] else fitted
+    known = dict(zip(varying, fitted))
+    return [float(known.get(name, np.nan)) for name in covariates]
 
 
 STATISTICS: dict[str, Statistic] = {

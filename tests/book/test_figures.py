@@ -267,3 +267,31 @@ def test_a_matrix_may_have_gaps(ax):
     figures.matrix(ax, np.array([[1.0, np.nan], [-0.04, np.nan]]), ["a", "b"])
     assert [text.get_text() for text in ax.texts] == ["1.0", "", "0.0", ""]
     figures.matrix(figures.panels(1)[1][0, 0], np.full((2, 2), np.nan), ["a", "b"])  # without a warning
+
+
+def test_rows_stand_in_the_order_of_the_table_with_groups_apart(ax):
+    table = pd.DataFrame({
+        "name": ["b", "b", "a", "a"] * 2, "of": ["x"] * 4 + ["y"] * 4, "y": [1.0, 3.0, 5.0, np.nan, 2.0, 4.0, 6.0, 8.0],
+    })  # fmt: skip
+    figures.rows(ax, table, "y", "name", "of", {"x": "red", "y": "blue"}, apart=0.4)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"] and ax.yaxis_inverted()
+    red, blue = ([line for line in ax.lines if line.get_color() == colour][0] for colour in ("red", "blue"))
+    assert dict(zip(red.get_ydata(), red.get_xdata())) == pytest.approx({0.2: 2.0, 1.2: 5.0})
+    assert dict(zip(blue.get_ydata(), blue.get_xdata())) == pytest.approx({-0.2: 3.0, 0.8: 7.0})
+    figures.rows(ax, table, "y", "name", "of", {"x": "red"})
+    assert ax.yaxis_inverted()  # a second time in one figure turns nothing round
+
+
+def test_a_trail_is_named_on_the_side_to_which_it_goes(ax):
+    path = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 2.0]])
+    figures.trail(ax, path, "red", "back")
+    figures.trail(ax, path[:2], "blue", "on")
+    named = {text.get_text(): text for text in ax.texts if text.get_text()}
+    assert named["back"].get_ha() == "right" and named["on"].get_ha() == "left"
+    assert len(ax.texts) - len(named) == 3  # arrows
+
+
+def test_ends_are_named(ax):
+    figures.ends(ax, (0, 0), (1, 2))
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [("input", (0, 0)), ("target", (1, 2))]
+    assert [line.get_marker() for line in ax.lines] == ["s", "*"]

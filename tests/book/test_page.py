@@ -13,10 +13,10 @@ import yaml
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
-from test_book import tiny
+from small_book import tiny
 
 from helpers.book import Run, checks, figures, page, parameters, records, runner, sources
-from helpers.verdicts import claims, judging
+from helpers.verdicts import claims, judging, spell, t_interval
 from helpers.verdicts.values import tidy
 
 CLAIM = {
@@ -63,6 +63,16 @@ def test_text_and_tables_reach_the_page_as_markdown():
     assert markdown(shown).splitlines() == [
         "```{table} A caption", "| a | b |", "| --- | --- |", "| x | 1 |", "| y | 2 |", "```",
     ]  # fmt: skip
+
+
+def test_estimates_are_shown_with_their_intervals():
+    found = {"one": [1.0, 2.0, 3.0], "two": pd.Series([5.0, 5.0])}
+    (shown,) = published(page.show_estimates, found, ["what", "mean"], "A caption")
+    lines = markdown(shown).splitlines()
+    assert lines[1] == "| what | mean |" and lines[3] == f"| one | {spell(t_interval([1.0, 2.0, 3.0]))} |"
+    assert lines[4].startswith("| two | 5.00")
+    (shown,) = published(page.show_estimates, {("a", "b"): ([1.0, 2.0], [3.0, 4.0])}, list("wxyz"), "Another")
+    assert markdown(shown).splitlines()[3].count("|") == 5 and "| a | b | 1.50 (" in markdown(shown)
 
 
 def test_what_is_glued_is_kept_under_its_name():

@@ -122,3 +122,17 @@ def test_the_digits_network():
     shapes = [tuple(a.shape[1:]) for a in activations.record(net, torch.rand(2, 1, 20, 20), list(points)).values()]
     assert shapes == [(1, 20, 20), (16, 20, 20), (32, 10, 10), (64, 5, 5), (64, 5, 5), (64, 1, 1), (10,)]
     assert models.build("cnn4-w4-gelu", classes=3, channels=3).conv4.weight.shape == (16, 16, 3, 3)
+
+
+@pytest.mark.parametrize(("family", "depth", "width", "name"), [
+    ("resnet", 14, 16, "resnet14"), ("resnet", 14, 8, "resnet14-w8"), ("mlp", 2, 128, "mlp2"), ("vgg", 8, 16, "vgg8"),
+    ("vgg", 11, 16, "vgg11-w16"), ("resnet", 18, 64, "resnet18"),
+])  # fmt: skip
+def test_a_name_says_no_width_that_is_the_usual_one(family, depth, width, name):
+    assert models.named(family, depth, width) == name
+    assert models.parse(name)[:3] == (family, depth, width)
+
+
+def test_a_network_that_there_is_not_has_no_name():
+    with pytest.raises(ValueError, match="resnet15"):
+        models.named("resnet", 15, 16)

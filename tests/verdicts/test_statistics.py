@@ -9,7 +9,7 @@ import pytest
 from helpers.verdicts import judging
 from helpers.verdicts.claims import Rule
 from helpers.verdicts.intervals import spearman
-from helpers.verdicts.statistics import STATISTICS, axes, correlation, mean, rank_gain, shared_axes
+from helpers.verdicts.statistics import STATISTICS, axes, correlation, mean, rank_gain, shared_axes, slopes
 from helpers.verdicts.values import tidy
 
 UPPER = np.triu_indices(5)
@@ -109,3 +109,31 @@ def test_a_rule_about_axes_takes_products_as_columns(moments, name):
     assert (found.n, found.method) == (24, "bootstrap over networks")
     assert found.estimate == pytest.approx(1 if name == "shared axes" else ratio(scaled(moments.sum(0))))
     assert found.p == pytest.approx(0.001) or name == "axes"  # beyond the bound in every sample
+
+
+def planted(depths=(1, 2, 3), widths=(4, 8), seeds=(5, 6)):
+    """Networks whose y is a power of depth, another of width, and a factor a seed."""
+    rows = [
+        {"seed": seed, "depth": depth, "width": width, "y": seed * depth**0.5 * width**-2.0}
+        for seed in seeds for depth in depths for width in widths
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_planted_slopes_are_found_for_each_seed():
+    found = slopes(planted(), "y", ["depth", "width"])
+    assert found.index.name == "seed" and list(found.index) == [5, 6] and list(found) == ["depth", "width"]
+    assert found["depth"].tolist() == pytest.approx([0.5, 0.5]) and found["width"].tolist() == pytest.approx([-2, -2])
+
+
+def test_a_constant_covariate_has_no_slope_and_takes_none_from_the_others():
+    found = slopes(planted(widths=(8,)), "y", ["depth", "width"])
+    assert found["depth"].tolist() == pytest.approx([0.5, 0.5]) and found["width"].isna().all()
+    assert slopes(planted((2,), (8,)), "y", ["depth", "width"]).isna().all(axis=None)
+
+
+def test_covariates_that_follow_from_one_another_and_logarithms_of_nothing_have_no_slopes():
+    rows = planted()
+    assert slopes(rows.assign(twice=2 * rows["depth"]), "y", ["depth", "twice"]).isna().all(axis=None)
+    found = slopes(rows.assign(y=rows["y"].where(rows["seed"] == 5, 0.0)), "y", ["depth"])
+    assert found["depth"].isna().tolist() == [False, True]
