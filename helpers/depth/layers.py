@@ -1,4 +1,4 @@
-"""What one layer of a network gives back of images: where to look, the search, how like its results are, what it sees."""
+"""What one layer of a network gives back of images: where to look, the search, how like its results are."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -280,7 +280,7 @@ def test_a_gallery_names_its_rows_and_columns():
 
 
 def test_shaded_lines_go_from_light_to_dark(ax):
-    figures.shaded(ax, {"early": ([1, 2], [3, 4]), "late": ([1], [2])}, "o^", markersize=3)
+    figures.shaded(ax, {"early": ([1, 2], [3, 4]), "late": ([1], [2])}, ["o", "^"], markersize=3)
     assert [line.get_label() for line in ax.lines] == ["early", "late"]
     assert [line.get_marker() for line in ax.lines] == ["o", "^"]
     assert [line.get_color() for line in ax.lines] == figures.depth_colours(2)
