@@ -84,7 +84,7 @@ def error(found: Rows, images: Rows, begin: Rows) -> Scalars:
 
 
 def first_below(net: Dense, found: Inverted, images: Rows, begin: Rows, level: float = 0.1) -> list[int]:
-    """By seed, the first logged step, not the start, at which the median image's error is below; the last if none is."""
+    """By seed, the first logged step after the start with the median error below the level; the last if none is."""
     errors = net.parts(found.errors / (begin - images).norm(dim=1)[:, None]).median(1).values
     below = errors < level
     below[:, 0] = False
@@ -120,7 +120,7 @@ def amplified(net: Dense) -> list[float]:
 
 
 def learned(net: Dense, images: Rows, labels: Int64[Tensor, "n"], batch: int, steps: int = 200) -> Dense:
-    """The network, trained in place by Adam to tell the labels; batches drawn anew for every step, equal for all seeds."""
+    """The network, trained in place by Adam to tell labels; batches drawn anew for every step, the same for all seeds."""
     adam = torch.optim.Adam(net.requires_grad_(True).parameters(), lr=1e-3)
     count = len(net.seeds)
     with torch.enable_grad():

@@ -27,7 +27,7 @@ def searched(
 ) -> Table:  # fmt: skip
     """`error` of a search through dense layers of these widths, and the `steps` to a tenth of the start's.
 
-    Besides, of linear layers the `condition` of their product, of those with ReLU the Jacobian's `rank` over the pixels.
+    Besides, of linear layers the `condition` of their product, of others the Jacobian's `rank` over the pixels.
     """
     net = _network([images.shape[1], *widths], seeds, weights, relu).to(images)
     every = images.repeat(len(seeds), 1)
@@ -45,7 +45,7 @@ def searched(
 
 
 def one_layer(images: Rows, width: int, seeds: Sequence[int], procedures: Mapping[str, Procedure]) -> Table:
-    """`error` after one linear layer by `search`: each of the procedures, and the exact pseudo-inverse; and its `law`."""
+    """`error` after one linear layer by `search`, each of the procedures and the pseudo-inverse; and its `law`."""
     pixels = images.shape[1]
     net = _network([pixels, width], seeds, WEIGHTS[0]).to(images)
     every, errors = images.repeat(len(seeds), 1), {}

@@ -56,7 +56,7 @@ def likeness(
 def agreement(
     judge: Callable[[Images], Float[Tensor, "n classes"]], found: Images, images: Images, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Whether a classifier gives results the class it gives the images (n,); and noisy `copies` that are as far away."""
+    """Whether a classifier gives results the class that it gives the images, (n,); and noisy `copies` as far away."""
     noise = torch.randn(images.shape, generator=generator).to(images)
     far = (found - images).flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
     copies = images + far[:, None, None, None] * noise
