@@ -120,7 +120,7 @@ def amplified(net: Dense) -> list[float]:
 
 
 def learned(net: Dense, images: Rows, labels: Int64[Tensor, "n"], batch: int, steps: int = 200) -> Dense:
-    """The network, trained in place by Adam to tell labels; batches drawn anew for every step, the same for all seeds."""
+    """The network, trained in place by Adam to tell labels; batches anew for every step, the same for all seeds."""
     adam = torch.optim.Adam(net.requires_grad_(True).parameters(), lr=1e-3)
     count = len(net.seeds)
     with torch.enable_grad():
