@@ -257,6 +257,25 @@ def image(ax: Axes, picture, title: str = "", side: str = "", below: str = "", *
     ax.set_xlabel(below, fontsize="small", labelpad=1)
 
 
+def gallery(
+    axes: np.ndarray, pictures: Sequence[Sequence], above: Sequence[str] = (), sides: Sequence[str] = (),
+    below: Sequence[Sequence[str]] = (), size: str = "small",
+) -> None:  # fmt: skip
+    """A grid of small pictures: names above the first row and beside the first column, a word below each."""
+    for i, (row, shown) in enumerate(zip(axes, pictures)):
+        for j, (ax, picture) in enumerate(zip(row, shown)):
+            image(ax, picture, side=sides[i] if sides and not j else "", below=below[i][j] if below else "")
+    for ax, name in zip(axes[0], above):
+        ax.set_title(name, fontsize=size, loc="center")
+
+
+def shaded(ax: Axes, lines: Mapping[str, tuple], style: str | Sequence[str] = "-", **options) -> None:
+    """Lines (x, y) by name for an ordered quantity, early light and late dark, named for a legend."""
+    styles = [style] * len(lines) if isinstance(style, str) else style
+    for (name, (x, y)), how, colour in zip(lines.items(), styles, depth_colours(len(lines))):
+        ax.plot(x, y, how, color=colour, label=name, **options)
+
+
 def matrix(ax: Axes, values: np.ndarray, names: Sequence[str], numbers: bool = True, **options):
     """A square table as colours, with its numbers on them; the image, for a colour bar."""
     shown = ax.imshow(values, **options)

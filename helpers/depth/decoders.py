@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from helpers.networks.activations import Point, collect, record
 from helpers.networks.numerics import stream
 
 Codes = Float[Tensor, "n *code"]
@@ -101,6 +102,21 @@ def train(
             optimiser.step()
             schedule.step()
     return decoder.eval().requires_grad_(False)
+
+
+def read(
+    model: nn.Module, point: Point, images: Images, seen: Float[Tensor, "m c h w"], seed: int, **how: int | float
+) -> Images:
+    """What a decoder, trained on the images that it has `seen`, reads in the point's codes of other images.
+
+    `how` is passed on to `train`. Codes that are neither rows nor maps, as a transformer's tokens, count as rows.
+    """
+    reader = train(_readable(collect(model, seen, [point])[point]), seen, seed, **how)
+    return reader(_readable(record(model, images, [point])[point]))
+
+
+def _readable(codes: Tensor) -> Tensor:
+    return codes if codes.ndim == 4 else codes.flatten(1)
 
 
 def _checked(codes: Tensor, images: Tensor) -> None:

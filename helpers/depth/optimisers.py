@@ -88,6 +88,11 @@ class Inverted(NamedTuple):
     errors: Tensor  # (n, t) m_i = |a - a_g| there
     diverged: Tensor  # (n,) bool: the last residual exceeds the first, or one was not finite
 
+    @property
+    def relative_error(self) -> Tensor:
+        """(n,): distance of the last iterate over that of the start."""
+        return self.errors[:, -1] / self.errors[:, 0]
+
 
 class Sought(NamedTuple):
     """The codes that are sought, and how far an image is from them."""

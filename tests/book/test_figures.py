@@ -295,3 +295,21 @@ def test_ends_are_named(ax):
     figures.ends(ax, (0, 0), (1, 2))
     assert [(text.get_text(), text.xy) for text in ax.texts] == [("input", (0, 0)), ("target", (1, 2))]
     assert [line.get_marker() for line in ax.lines] == ["s", "*"]
+
+
+def test_a_gallery_names_its_rows_and_columns():
+    _, axes = figures.panels(3, rows=2)
+    pictures = [[np.full((1, 4, 4), 0.5)] * 3] * 2
+    figures.gallery(axes, pictures, ["a", "b", "c"], ["one", "two"], [["", "1", "2"], ["", "3", "4"]])
+    assert [ax.get_title() for ax in axes.flat] == ["a", "b", "c", "", "", ""]
+    assert [ax.get_ylabel() for ax in axes.flat] == ["one", "", "", "two", "", ""]
+    assert [ax.get_xlabel() for ax in axes.flat] == ["", "1", "2", "", "3", "4"]
+    assert all(len(ax.images) == 1 for ax in axes.flat)
+
+
+def test_shaded_lines_go_from_light_to_dark(ax):
+    figures.shaded(ax, {"early": ([1, 2], [3, 4]), "late": ([1], [2])}, ["o", "^"], markersize=3)
+    assert [line.get_label() for line in ax.lines] == ["early", "late"]
+    assert [line.get_marker() for line in ax.lines] == ["o", "^"]
+    assert [line.get_color() for line in ax.lines] == figures.depth_colours(2)
+    assert ax.lines[0].get_ydata().tolist() == [3, 4]

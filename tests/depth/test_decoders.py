@@ -148,3 +148,12 @@ def test_bad_input_is_named():
     for name, value in (("steps", 0), ("batch", 0), ("lr", 0.0), ("width", -1)):
         with pytest.raises(ValueError, match=f"{name}: "):
             decoders.train(codes, images, 0, **{name: value})
+
+
+def test_what_is_read_at_a_point_comes_from_its_codes(digits):
+    seen, unseen = digits
+    tokens = torch.nn.Sequential(torch.nn.Unflatten(2, (2, 4)), torch.nn.Flatten(1, 2), torch.nn.Flatten(2)).eval()
+    for model in (torch.nn.Sequential(torch.nn.Identity()).eval(), tokens):
+        point = list(dict(model.named_modules()))[-1]
+        read = decoders.read(model, point, unseen[:50], seen, 0, steps=200)
+        assert read.shape == unseen[:50].shape and error(read, unseen[:50]) < 0.15

@@ -1,0 +1,106 @@
+"""What searches and exact inverses make of dense networks, as tables: one row a seed, medians over images.
+
+`images` (m, D) are the same for all seeds; `weights` is "torch's" or "orthogonal".
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from helpers.depth import dense
+from helpers.depth.inversion import inverse_neighbourhood, projection, square_root_law
+from helpers.depth.optimisers import Procedure
+from helpers.networks.numerics import stream
+
+Rows = Float[Tensor, "m D"]
+Table = list[dict[str, float | int | str]]
+WEIGHTS = ("torch's", "orthogonal")
+
+
+def searched(
+    images: Rows, widths: Sequence[int], seeds: Sequence[int], procedure: Procedure, weights: str = WEIGHTS[0],
+    relu: bool = False, logged: int = 20,
+) -> Table:  # fmt: skip
+    """`error` of a search through dense layers of these widths, and the `steps` to a tenth of the start's.
+
+    Besides, of linear layers the `condition` of their product, of others the Jacobian's `rank` over the pixels.
+    """
+    net = _network([images.shape[1], *widths], seeds, weights, relu).to(images)
+    every = images.repeat(len(seeds), 1)
+    found, begin = dense.descended(net, every, procedure, logged)
+    columns = {
+        "error": net.medians(dense.error(found.images, every, begin)),
+        "steps": dense.first_below(net, found, every, begin),
+    }
+    if relu:
+        ranks = net.medians(dense.rank_through(net, every).double())
+        columns["rank"] = [rank / images.shape[1] for rank in ranks]
+    else:
+        columns["condition"] = torch.linalg.cond(net.matrices()).tolist()
+    return [{"seed": seed} | {name: of[k] for name, of in columns.items()} for k, seed in enumerate(seeds)]
+
+
+def one_layer(images: Rows, width: int, seeds: Sequence[int], procedures: Mapping[str, Procedure]) -> Table:
+    """`error` after one linear layer by `search`, each of the procedures and the pseudo-inverse; and its `law`."""
+    pixels = images.shape[1]
+    net = _network([pixels, width], seeds, WEIGHTS[0]).to(images)
+    every, errors = images.repeat(len(seeds), 1), {}
+    for search, procedure in procedures.items():
+        found, begin = dense.descended(net, every, procedure)
+        errors[search] = dense.error(found.images, every, begin)
+    parts = zip(net.weights[0], net.parts(every), net.parts(begin))
+    exact = torch.cat([projection(*each) for each in parts])
+    errors["pseudo-inverse"] = dense.error(exact, every, begin)
+    law = square_root_law(width, pixels)
+    return [
+        {"search": search, "seed": seed, "error": round(median, 9), "law": law}
+        for search, error in errors.items()
+        for seed, median in zip(seeds, net.medians(error))
+    ]
+
+
+def neighbourhoods(side: int, layers: int, seeds: Sequence[int], weights: str, deviation: float = 1e-3) -> Table:
+    """Distance of pre-images of codes that differ by noise, through square layers, by `precision`: `low` (a tenth), the
+    median `distance` and `high` (nine tenths)."""
+    net, rows = _network([side] * (layers + 1), seeds, weights), []
+    for k, seed in enumerate(seeds):
+        for precision in (torch.float64, torch.float32):
+            matrices, draw = [weight[k] for weight in net.weights], stream(seed, "neighbours")
+            far = inverse_neighbourhood(matrices, deviation, 64, draw, precision)
+            low, mid, high = np.percentile(far.cpu().double(), (10, 50, 90)).tolist()
+            name = str(precision).removeprefix("torch.")
+            rows.append({"seed": seed, "precision": name, "low": low, "distance": mid, "high": high})
+    return rows
+
+
+def steadiness(
+    pixels: int, classes: int, seeds: Sequence[int], images: Float[Tensor, "n D"] | None = None,
+    labels: Int64[Tensor, "n"] | None = None, batch: int = 128,
+) -> Table:  # fmt: skip
+    """`amplification` of noise by the inverse of three square layers, before training or, given images, after it."""
+    net = _network([pixels] * 4 + [classes], seeds, WEIGHTS[0])
+    if images is not None:
+        net = dense.learned(net.to(images), images, labels, batch)
+    return [{"seed": seed, "amplification": value} for seed, value in zip(seeds, dense.amplified(net))]
+
+
+def slope(x: ArrayLike, y: ArrayLike) -> float:
+    """Decades of y that one of x adds: the slope of log10 y on x."""
+    return float(np.polyfit(x, np.log10(y), 1)[0])
+
+
+def needed(widths: ArrayLike, passed: ArrayLike) -> float:
+    """log2 of the smallest width that passes; of twice the largest if none does."""
+    widths = np.asarray(widths, dtype=float)
+    enough = widths[np.asarray(passed)]
+    return float(np.log2(enough.min() if len(enough) else 2 * widths.max()))
+
+
+def _network(widths: Sequence[int], seeds: Sequence[int], weights: str, relu: bool = False) -> dense.Dense:
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights={weights!r}: expected one of {', '.join(WEIGHTS)}")
+    return dense.Dense(widths, seeds, relu, weights == "orthogonal")
