@@ -2,7 +2,6 @@
 
 from inversion_shared import *  # noqa: F403
 
-
 # --- Layers whose inverse we know
 
 

@@ -2,7 +2,6 @@
 
 from jacobians_shared import *  # noqa: F403
 
-
 # --- Jacobians of maps that we know
 
 

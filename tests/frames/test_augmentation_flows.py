@@ -2,7 +2,6 @@
 
 from directions_shared import *  # noqa: F403
 
-
 # --- Augmentations and their generators
 
 

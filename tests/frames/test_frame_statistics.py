@@ -2,7 +2,6 @@
 
 from frames_shared import *  # noqa: F403
 
-
 # --- Statistics
 
 

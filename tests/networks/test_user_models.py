@@ -2,7 +2,6 @@
 
 from user_models_shared import *  # noqa: F403
 
-
 # Found and made
 
 
