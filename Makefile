@@ -1,5 +1,6 @@
 # make book     run the chapters that are out of date and build the site into _build/html
-# make test     the tests, with coverage
+# make test     the tests, with coverage, but for the slow ones
+# make test-all the slow ones, too: processes killed, the wheel installed, chapters on a pretend accelerator
 # make test-cpu the tests of numbers on an imitated CPU without AVX: last bits differ between kinds of CPU
 # make browser  install a browser for the tests of the site
 # All but the last install what they need, into the active virtual environment or else into .venv.
@@ -9,7 +10,7 @@ VENV := $(or $(VIRTUAL_ENV),.venv)
 RUN := $(VENV)/bin/python
 BROWSERS := chromium chromium-browser google-chrome chrome
 
-.PHONY: book test test-cpu browser
+.PHONY: book test test-all test-cpu browser
 
 THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 SSE := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
@@ -19,11 +20,14 @@ book: $(VENV)/.layers-book
 
 test: $(VENV)/.layers-test
 	$(THREAD) \
-	$(RUN) -m pytest -n 2 --dist loadfile --cov=helpers --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" --cov=helpers --cov-report=term-missing:skip-covered --cov-fail-under=90
+
+test-all: $(VENV)/.layers-test
+	$(THREAD) $(RUN) -m pytest -n 2 --dist loadfile
 
 test-cpu: $(VENV)/.layers-test
 	@echo "imitated: a CPU with SSE 4 and without AVX ($(SSE))"
-	@$(THREAD) $(SSE) $(RUN) -m pytest -n 2 --dist loadfile -m "not book"
+	@$(THREAD) $(SSE) $(RUN) -m pytest -n 2 --dist loadfile -m "not book and not slow"
 
 browser:
 	@if command -v $(BROWSERS) >/dev/null; then echo "there is a browser already"; \

@@ -27,14 +27,17 @@ def pytest_configure(config):
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests, and end with the longest
 
 
+SLOW = ("test_kills", "test_chapters_on_devices", "test_wheel", "test_workers", "test_processes", "test_skeleton")
 NUMERIC = ("networks", "depth", "frames", "paths", "curvature", "verdicts")  # folders; the others test the book
 
 
 def pytest_collection_modifyitems(items):
-    """The marker `book` for what does not test numbers alone; and the longest files first, so that no process ends late."""
+    """The markers `book` and `slow` by file; and the longest files first, so that no process ends late."""
     for item in items:
         if item.path.parent.name not in NUMERIC:
             item.add_marker("book")
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
