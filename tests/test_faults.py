@@ -131,7 +131,7 @@ def test_a_notebook_with_a_warm_cache_has_the_numbers_of_its_cells(tmp_path, mon
 
 TRAINING = {  # (module, what stands there, what is planted)
     "a constant of the schedule": ("fitting", "warm = max(steps // 20, 1)", "warm = max(steps // 10, 1)"),
-    "pixels three times as large": ("datasets", "return (images - mean) / std", "return 3 * (images - mean) / std"),
+    "pixels three times as large": ("normalisation", "return (images - mean) / std", "return 3 * (images - mean) / std"),
     "an architecture": ("architectures", "2 ** (stage - 1), 2 if k == 0", "2 ** (stage - 1), 3 if k == 0"),
     "a recipe's change of images": ("augmentation", 'padding_mode="zeros"', 'padding_mode="border"'),
 }
