@@ -7,6 +7,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from helpers.book import figures
 from helpers.networks import RECIPES
 from helpers.networks.models import build
 from helpers.verdicts import t_interval
+from helpers.verdicts.claims import Rule
 
 
 @pytest.fixture(autouse=True)

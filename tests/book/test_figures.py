@@ -136,7 +136,9 @@ def test_a_forest_has_a_row_for_each_judged_claim(ax):
         "claim": ["C1", "C1", "C2", "C3"], "arm": ["faithful", "corrected", "faithful", "faithful"],
         "estimate": [1.0, 2.0, np.nan, -1.0], "low": [0.0, 1.0, np.nan, -2.0], "high": [2.0, 3.0, np.nan, 0.0],
     })  # fmt: skip
-    figures.forest(ax, table, {"C1": (-0.5, 0.5), "C2": (0.0,), "C3": (0.0,)})
+    within, greater = Rule("within", "a quantity", bound=0.5, margin=0.5), Rule("greater", "a quantity", margin=0.1)
+    rules = {"C1": within, "C2": greater, "C3": greater}
+    figures.forest(ax, table, {name: SimpleNamespace(rules={"faithful": rule}) for name, rule in rules.items()})
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["C1", "C3"] and ax.yaxis_inverted()
     intervals, estimates, bounds = ax.lines[:6:2], ax.lines[1:6:2], ax.lines[6:]
     assert [list(line.get_xdata()) for line in intervals] == [[0, 2], [1, 3], [-2, 0]]
