@@ -3,6 +3,10 @@
 import dataclasses
 import math
 import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +34,7 @@ def files(cache):
     return sorted(cache.glob("networks/*.safetensors"))
 
 
-def _train_in_a_process(queue):
+def train_in_a_process(queue):
     net = trained(QUICK, "cpu")
     queue.put(float(sum(p.double().sum() for p in net.model.parameters())))
 
