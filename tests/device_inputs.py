@@ -29,11 +29,11 @@ from helpers.networks import (
     zoo,
 )
 from helpers.networks.numerics import stream
-from helpers.paths import embeddings, geometry, metrics, path, procrustes
+from helpers.paths import comparison, embeddings, geometry, metrics, path, procrustes
 
 CPU = torch.device("cpu")
 MODULES = (
-    activations, aliasing, architectures, augmentation, cache, datasets, decoders, dimension, directions, embeddings,
+    activations, aliasing, architectures, augmentation, cache, comparison, datasets, decoders, dimension, directions, embeddings,
     evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, layers, metrics, models,
     neighbourhoods, normalisation, numerics, optimisers, path, pretrained, procrustes, published, pull_back, push_forward,
     quadratic, spans, surfaces, tracing, training, user_models, zoo,

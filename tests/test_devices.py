@@ -140,14 +140,14 @@ CALLS = [
         shown(at))),
     ("path.measure", lambda at: path.measure(*a_path(at))),
     ("path.Path", lambda at: [getattr(path.measure(*a_path(at)), name) for name in (
-        "length", "net_length", "distance", "net_distance", "slack", "net_slack", "turning", "clumping")]),
+        "length", "net_length", "distance", "net_distance", "slack", "net_slack", "turning")]),
     ("path.walk_distance", lambda at: path.walk_distance(torch.rand(2, 4, generator=stream(0)).to(at))),
     ("path.relative_slack", lambda at: path.relative_slack(path.measure(*a_path(at)))),
-    ("path.random_walk", lambda at: path.random_walk(torch.full((4,), 0.3).to(at), 5, 3, stream(0))),
-    ("path.shuffled", lambda at: path.shuffled(distances().to(at), stream(0), 3)),
-    ("path.frechet", lambda at: path.frechet(distances().to(at))),
-    ("path.dtw", lambda at: path.dtw(distances().to(at))),
-    ("path.parallel", lambda at: path.parallel(a_path(at)[0], a_path(at)[1], a_path(at)[1].flip(0))),
+    ("comparison.random_walk", lambda at: comparison.random_walk(torch.full((4,), 0.3).to(at), 5, 3, stream(0))),
+    ("comparison.shuffled", lambda at: comparison.shuffled(distances().to(at), stream(0), 3)),
+    ("comparison.frechet", lambda at: comparison.frechet(distances().to(at))),
+    ("comparison.dtw", lambda at: comparison.dtw(distances().to(at))),
+    ("comparison.parallel", lambda at: comparison.parallel(a_path(at)[0], a_path(at)[1], a_path(at)[1].flip(0))),
     ("pretrained.build", lambda at: network(at, "torchvision:squeezenet1_1", 3, 32)(shown(at, 2, 3, 32))),
     ("pretrained.load", lambda at: pretrained.load(network(at), network(CPU).state_dict(), "a file").state_dict()),
     ("pretrained.classes", lambda at: pretrained.classes(network(at), {"linear.bias": torch.zeros(3)})),
@@ -193,12 +193,15 @@ HERE = [
 
 # What has neither tensors nor a device; the names of what tensors come in; the base classes of the metrics.
 APART = {
+    # Of tables and names; and what is new, tried with the chapters alone (`test_chapters_on_devices`).
+    "comparison": "against_chance between_kinds matched_distance on_diagonal", "decoders": "read", "embeddings": "losses",
+    "metrics": "by_name", "path": "evenly finite lengths matched points_of ratio summary trend",
     "aliasing": "shift_gain", "architectures": "MLP CNN VGG ResNet Block Pad",
     "cache": "folder whole write digest", "directions": "Shapes", "evaluation": "check unrounded differentiable",
     "fitting": "Spec steps_per_epoch rates", "flows": "Named Augmentation", "geometry": "Metric Sphere Flat",
     "grams": "Gram", "inversion": "Shift square_root_law", "jacobians": "Spectrum Split",
-    "models": "Name parse check", "normalisation": "Normalisation", "numerics": "device stream numpy_stream", "optimisers": "Procedure Inverted log_spaced",
-    "path": "matched", "pretrained": "names check normalisation read", "pull_back": "Form", "push_forward": "Validity",
+    "models": "Name parse check named", "normalisation": "Normalisation", "numerics": "device stream numpy_stream", "optimisers": "Procedure Inverted log_spaced",
+    "pretrained": "names check normalisation read", "pull_back": "Form", "push_forward": "Validity",
     "quadratic": "shaped", "surfaces": "sphere", "tracing": "Call", "training": "Trained key", "user_models": "is_one check",
     "zoo": "Zoo",
 }  # fmt: skip

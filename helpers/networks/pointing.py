@@ -26,9 +26,9 @@ def files(text: str) -> list[list]:
     ]
 
 
-def code(text: str) -> dict[str, str]:
-    """The code of a reader's network MODULE:FUNCTION, as this process found it first; {} for any other text."""
-    return user_code.imported(text)
+def code(text: str) -> dict[str, str] | None:
+    """The code of a reader's network MODULE:FUNCTION, as this process found it first; None for any other text."""
+    return user_code.imported(text) or None
 
 
 def where_data_lie(text: str) -> str | None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.networks import augmentation, fitting, models, numerics, processes, training
+from helpers.networks import augmentation, cache, fitting, models, numerics, processes, training
 from helpers.networks.normalisation import Normalisation
 from helpers.networks.training import Spec, trained
 
