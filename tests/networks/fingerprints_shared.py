@@ -259,9 +259,9 @@ def spelled(value):
 REAL = """
 import helpers, importlib, pkgutil, types
 from helpers.networks.fingerprints import fingerprint
-for found in pkgutil.iter_modules(helpers.__path__):
-    if found.name != "__main__" and not found.ispkg:
-        module = importlib.import_module(f"helpers.{found.name}")
+for found in pkgutil.walk_packages(helpers.__path__, "helpers."):
+    if not found.name.endswith("__main__") and not found.ispkg:
+        module = importlib.import_module(found.name)
         for name, entry in sorted(vars(module).items()):
             if isinstance(entry, (types.FunctionType, type)) and entry.__module__ == module.__name__:
                 print(module.__name__, name, fingerprint(entry))

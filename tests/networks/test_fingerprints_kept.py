@@ -75,8 +75,8 @@ def test_the_package_itself_has_the_same_fingerprints_in_two_processes():
 
 
 def test_the_package_itself_can_be_fingerprinted_twice_with_shapes_checked():
-    for found in pkgutil.iter_modules(helpers.__path__):
-        if found.name != "__main__" and not found.ispkg:
-            module = importlib.import_module(f"helpers.{found.name}")
+    for found in pkgutil.walk_packages(helpers.__path__, "helpers."):
+        if not found.name.endswith("__main__") and not found.ispkg:
+            module = importlib.import_module(found.name)
             functions = [f for f in vars(module).values() if inspect.isfunction(f) and f.__module__ == module.__name__]
             assert fingerprint(*functions) == fingerprint(*functions)

@@ -12,6 +12,7 @@ from torch import nn
 
 from helpers.book import records
 from helpers.frames import push_forward
+from helpers.networks.fingerprints import fingerprint
 from helpers.networks import activations, models, tracing, training, user_code, user_models
 from helpers.networks.training import Spec, trained
 
