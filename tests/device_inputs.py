@@ -173,7 +173,8 @@ def moved(at):
 
 
 def near_of(at):
-    around = lambda part: part[:, None] + 0.1 * vectors(at)[: len(part)]
+    offsets = 0.1 * normal(6, 3, 1, 8, 8, dtype=torch.float32).to(at)
+    around = lambda part: part[:, None] + offsets[: len(part)]
     return layers.through(network(at), shown(at), around, ["act1"], lambda point, centre, near: {"z": near - centre[:, None]})
 
 

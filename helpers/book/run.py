@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,6 @@ from helpers.book import figures, sources
 from helpers.book.parameters import parameters, table, validate
 from helpers.networks import numerics
 from helpers.networks.cache import digest
-
-_PROCESS = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-
 
 @dataclass
 class Run:
@@ -63,6 +61,11 @@ def _settled(chapter: str, namespace: dict) -> tuple[dict[str, Any], torch.devic
 
 def _own_folder(chapter: str, values: dict[str, Any]) -> Path:
     """Where a run keeps its records that the runner did not start: no two processes, and no two values, share it."""
-    folder = sources.runs() / chapter / f"custom-{digest(values)[:8]}-{_PROCESS}"
+    folder = sources.runs() / chapter / f"custom-{digest(values)[:8]}-{_process()}"
     print(f"{chapter}: records go to {folder}", file=sys.stderr)
     return folder
+
+
+@cache
+def _process() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"

@@ -6,6 +6,7 @@ Written for CPython 3.11 to 3.13.
 """
 
 import dis
+import functools
 import hashlib
 import inspect
 import itertools
@@ -50,16 +51,6 @@ class Meaning(NamedTuple):
     reads: tuple[Read, ...]
 
 
-_known: dict[int, tuple[CodeType, Meaning]] = {}  # with the code object itself, so that its id is not given again
-
-
-def meaning(code: CodeType) -> Meaning:
-    """What a code object computes and reads; the same object is taken apart once."""
-    if id(code) not in _known:
-        _known[id(code)] = code, _meaning(code)
-    return _known[id(code)][1]
-
-
 class Step(NamedTuple):
     """One instruction: what it does to which name, constant or number, where it may jump, and where its text stands."""
 
@@ -70,7 +61,9 @@ class Step(NamedTuple):
     span: Span | None
 
 
-def _meaning(code: CodeType) -> Meaning:
+@functools.cache
+def meaning(code: CodeType) -> Meaning:
+    """What a code object computes and reads."""
     steps = list(_steps(code))
     kept = _without_words(steps)
     starred = [code.co_flags & flag > 0 for flag in (inspect.CO_VARARGS, inspect.CO_VARKEYWORDS)]

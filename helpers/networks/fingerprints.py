@@ -25,7 +25,7 @@ POINTS_AT: list[Callable[[str], object]] = []
 
 OURS = {__name__.partition(".")[0], "__main__", "__mp_main__"}
 INSTALLED = ("site-packages", "dist-packages")
-STANDARD = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")})
+STANDARD = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib"))
 ABOUT = {  # what a class notes of its text and its make; annotations are the fields of a dataclass, and count as such
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
     "_abc_impl", "__static_attributes__", "__abstractmethods__", "__parameters__", "__dataclass_fields__",

@@ -14,9 +14,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers.book import parameters, records, runner, site, sources
+from helpers import verdicts
+from helpers.book import checks, parameters, records, runner, site, sources
 from helpers.networks.cache import write
-from helpers.verdicts import claims
+from helpers.verdicts import claims, judging
 
 HERE = Path(__file__).parents[2]
 CHAPTERS = sources.chapters()
@@ -155,7 +156,9 @@ def test_the_scorecard_counts_every_claim_once_where_it_belongs(first):
 
 def test_the_scorecard_tells_what_is_stale_changed_damaged_or_missing(tmp_path, monkeypatch, copy_of_the_book):
     entered(copy_of_the_book(tmp_path), monkeypatch)
-    judged = claims.table(claims.register("curvature"), {("C1", "faithful"): claims.t_interval([1.0, 1.1, 1.2])})
+    register = claims.register("curvature")
+    values = verdicts.tidy({("C1", "faithful"): [1.0, 1.1, 1.2]}, ())
+    judged = judging.table(judging.intervals(values, register), register)
     judged.loc[judged["claim"] == "C2", "rule"] = "another"
     run = SimpleNamespace(chapter="curvature", profile="paper", parameters={}, device=None, folder=tmp_path, sources="old",
                           threads=1, started=0.0)  # fmt: skip
@@ -180,7 +183,7 @@ def test_the_scorecard_comes_after_the_chapters_whose_claims_it_gathers():
 
 
 def test_the_sources_are_clean():
-    mistakes, _ = site.check()
+    mistakes, _ = checks.check()
     assert not mistakes
 
 
