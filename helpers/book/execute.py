@@ -1,7 +1,7 @@
 """Run one notebook, in a process of its own that dies with the one that started it.
 
-The runner starts `python -m helpers.book.execute`, sends the job as one line of JSON and keeps the pipe open.
-Papermill is never run in threads: it changes the working directory of the whole process.
+The runner starts this file, sends the job as one line of JSON and keeps the pipe open. It imports nothing of the package:
+so it starts at once. Papermill is never run in threads: it changes the working directory of the whole process.
 """
 
 import json
@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
-from helpers.networks import processes
+import psutil
 
 
 class _Progress:
@@ -54,10 +55,23 @@ def execute(job: dict) -> str:
     return ""
 
 
+def end(variable: str, value: str) -> None:
+    """Kill every process but this one in whose environment the variable has this value: a family, orphans and all."""
+    family = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # gone by now, or somebody else's
+            # Resource trackers end by themselves, last of all, when they have cleaned up after the others.
+            tracker = any("resource_tracker" in word for word in process.cmdline())
+            if process.pid != os.getpid() and process.environ().get(variable) == value and not tracker:
+                process.kill()
+                family.append(process)
+    psutil.wait_procs(family, timeout=5)
+
+
 def _die_with_parent() -> None:
     """Wait for the end of the pipe, which comes even when the parent is killed; take the kernel and its workers along."""
     os.read(0, 1)
-    processes.end("LAYERS_RUN", os.environ["LAYERS_RUN"])
+    end("LAYERS_RUN", os.environ["LAYERS_RUN"])
     os._exit(1)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from helpers.book import manifest, records, sources
+from helpers.book import execute, manifest, records, sources
 from helpers.book.parameters import overrides, resolve, table, validate
-from helpers.networks import numerics, processes
+from helpers.networks import numerics
 from helpers.networks.cache import digest, write
 from helpers.networks.user_code import reader
 
@@ -160,7 +160,7 @@ def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:
         "parameters": values,
         "cwd": str(sources.root()),
     }
-    command = [sys.executable, "-m", "helpers.book.execute"]
+    command = [sys.executable, "-P", execute.__file__]  # -P: its folder has names of the standard library
     # A session of its own keeps Ctrl-C from it; closing the pipe, or our own death, ends it.
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, env=_environment(profile, folder), start_new_session=True, text=True
@@ -172,7 +172,7 @@ def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:
         status = child.wait()
     finally:
         _children.discard(child)
-        processes.end("LAYERS_RUN", str(folder))  # whoever is left: this process, the kernel or its workers, orphans or not
+        execute.end("LAYERS_RUN", str(folder))  # whoever is left: this process, the kernel or its workers, orphans or not
         child.wait()
         with suppress(BrokenPipeError):
             child.stdin.close()

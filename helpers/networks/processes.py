@@ -4,10 +4,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 
 import joblib
-import psutil
 import torch
 
 
@@ -36,16 +34,3 @@ def start_worker(threads: int, parent: int, settings: Mapping[str, str] | None =
     os.environ.update(settings or {})
     torch.set_num_threads(threads)
     threading.Thread(target=watch, daemon=True).start()
-
-
-def end(variable: str, value: str) -> None:
-    """Kill every process but this one in whose environment the variable has this value: a family, orphans and all."""
-    family = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):  # gone by now, or somebody else's
-            # Resource trackers end by themselves, last of all, when they have cleaned up after the others.
-            tracker = any("resource_tracker" in word for word in process.cmdline())
-            if process.pid != os.getpid() and process.environ().get(variable) == value and not tracker:
-                process.kill()
-                family.append(process)
-    psutil.wait_procs(family, timeout=5)

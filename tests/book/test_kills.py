@@ -35,7 +35,7 @@ os.cpu_count, training.WORTH = lambda: 2, 0
 training.prefetch([training.Spec("mlp1", seed=seed, epochs=1_000_000) for seed in (1, 2)])"""
 WORK = {"measuring": (MEASURING, "busy-*"), "training": (TRAINING, "cache/networks/*.lock")}
 GONE = 30  # seconds; 5 are enough where nothing else runs, and what the workers do takes much longer
-VICTIMS = {"runner": "runpy", "executor": "helpers.book.execute", "kernel": "ipykernel_launcher"}
+VICTIMS = {"runner": "runpy", "executor": "execute.py", "kernel": "ipykernel_launcher"}
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda kind: kind.name)

@@ -1,10 +1,7 @@
-"""Work side by side: in order, with the threads and the settings of the process that asked; and a family's end."""
+"""Work side by side: in order, with the threads and the settings of the process that asked."""
 
 import os
-import subprocess
-import sys
 
-import psutil
 import pytest
 import torch
 
@@ -31,19 +28,3 @@ def test_a_mistake_beside_comes_back(monkeypatch):
     divide = lambda number: 1 / number  # noqa: E731
     with pytest.raises(ZeroDivisionError):
         list(processes.side_by_side(divide, [(1,), (0,), (2,)]))
-
-
-def test_a_family_ends_and_no_other_process():
-    command = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"]
-    started = [
-        subprocess.Popen(command, env=os.environ | {"LAYERS_RUN": name}, stdout=subprocess.PIPE) for name in ("this", "that")
-    ]
-    try:
-        assert [each.stdout.readline() for each in started] == [b"1\n"] * 2
-        processes.end("LAYERS_RUN", "this")
-        assert not psutil.pid_exists(started[0].pid) and started[1].poll() is None
-    finally:
-        for each in started:
-            each.kill()
-            each.wait()
-            each.stdout.close()
