@@ -95,6 +95,12 @@ def flat(activation: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n D"]:
     return activation.flatten(1)
 
 
+def varying(model: nn.Module, images: Shaped[Tensor, "n ..."], points: Sequence[Point]) -> list[Point]:
+    """Those of the points where images differ. At the others, such as a last layer of zeros, nothing can be measured."""
+    differ = record(model, images, points, lambda point, activation: bool((activation != activation[:1]).any()))
+    return [point for point in points if differ[point]]
+
+
 def _parsed(model: nn.Module, point: Point) -> tuple[nn.Module, bool, int]:
     """(module, whether its input is meant, which call)."""
     if point == "input":

@@ -136,3 +136,8 @@ def test_collect_is_record_over_batches():
 def test_flat_and_double():
     assert activations.flat(torch.zeros(4, 2, 3, 3)).shape == (4, 18)
     assert numerics.double(torch.ones(2)).dtype == torch.float64
+
+
+def test_points_where_all_images_are_the_same_are_left_out():
+    net = nn.Sequential(nn.Linear(3, 4), Scale(0.0), nn.Linear(4, 2))
+    assert activations.varying(net, torch.randn(5, 3), ["input", "0", "1", "2"]) == ["input", "0"]
