@@ -27,7 +27,8 @@ def pytest_configure(config):
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests, and end with the longest
 
 
-SLOW = ("test_kills", "test_chapters_on_devices", "test_wheel", "test_workers", "test_processes", "test_skeleton")
+SLOW = ("test_kills", "test_chapters_on_devices", "test_wheel", "test_workers", "test_processes", "test_skeleton",
+        "test_examples_run")  # fmt: skip
 NUMERIC = ("networks", "depth", "frames", "paths", "curvature", "verdicts")  # folders; the others test the book
 
 
