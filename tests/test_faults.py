@@ -243,8 +243,10 @@ def test_a_rule_in_a_notebook_is_recognised(text):
     assert RULING.search(text) and not RULING.search('judged.verdicts["verdict"] == "holds"')
 
 
-@pytest.mark.xfail(strict=False, reason="chapters are being rewritten; to be removed with the last of them")
-@pytest.mark.parametrize("path", sorted((HERE / "book").glob("*.ipynb")), ids=lambda path: path.stem)
+STUDIES = [path for path in sorted((HERE / "book").glob("*.ipynb")) if path.stem != "scorecard"]  # which names verdicts
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_no_chapter_has_a_rule_of_its_own(path):
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert cells and [cell.id for cell in cells if RULING.search(cell.source)] == []

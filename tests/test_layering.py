@@ -14,6 +14,7 @@ LENSES = ("depth", "frames", "paths", "curvature")
 FLOORS = [("networks",), LENSES, ("verdicts",), ("book",), ("__main__",)]
 RUNNING = {f"helpers.book.{name}" for name in ("runner", "execute", "site", "checks")}  # what runs notebooks
 LONGEST = 300  # lines
+LINES = {"depth": 480, "frames": 290, "paths": 420, "curvature": 330, "lenses": 220}  # of code, at most; half of it open
 
 
 def modules(root):
@@ -130,6 +131,19 @@ def test_files_can_be_read():
 def test_the_house_has_few_doors():
     entries = [path.name for path in (HERE / "helpers").iterdir() if path.name != "__pycache__"]
     assert len([name for name in entries if not name.endswith(".egg-info")]) <= 9
+
+
+@pytest.mark.parametrize("chapter", LINES)
+def test_a_chapter_has_little_code(chapter):
+    """Lines that are neither blank nor a comment; open are those that a page does not fold."""
+    every, shown = 0, 0
+    for cell in nbformat.read(HERE / "book" / f"{chapter}.ipynb", as_version=4).cells:
+        tags = set(cell.metadata.get("tags", ()))
+        if cell.cell_type == "code" and "hosted" not in tags:
+            lines = [line for line in map(str.strip, cell.source.splitlines()) if line and not line.startswith("#")]
+            every += len(lines)
+            shown += 0 if tags & {"hide-input", "hide-cell", "remove-cell", "remove-input"} else len(lines)
+    assert every <= LINES[chapter] and shown <= LINES[chapter] // 2
 
 
 @pytest.mark.parametrize("floor", [room for rooms in FLOORS[:-1] for room in rooms])

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
-from helpers.book import checks, runner, skeleton, sources
+from helpers.book import checks, records, runner, skeleton, sources
+from helpers.networks import cache
 from helpers.verdicts import claims
 
 HERE = Path(__file__).parents[2]
@@ -35,6 +37,32 @@ def test_a_new_chapter_runs_at_smoke(book):
     assert not [mistake for mistake in checks.check()[0] if "texture" in mistake]
     folder = runner.run("texture", "smoke")
     assert {"profiles", "values", "intervals", "claims"} == {path.stem for path in (folder / "records").glob("*.json")}
+
+
+def test_a_parameter_touches_its_cell_and_a_claim_its_rule_and_one_line(book):
+    """Then the new parameter is checked and the new claim judged, and nothing is measured again."""
+    skeleton.new("texture")
+    runner.run("texture", "smoke")
+    kept = sorted(path for path in cache.folder().rglob("*") if path.is_file())
+    path = book / "book" / "texture.ipynb"
+    plant(path, 'device: str = "auto"', 'share: float = 0.5  # share; 0..1; nobody reads it\ndevice: str = "auto"')
+    value = '("T2", "corrected"): lambda s: last["untrained", s]'
+    plant(path, 'measured = {("T1"', f'measured = {{\n    {value},\n    ("T1"')
+    register = (book / "book" / "claims.yml").read_text()
+    (book / "book" / "claims.yml").write_text(register + register[register.index("\n- id: T1") :].replace("T1", "T2"))
+    with pytest.raises(ValueError, match="share"):
+        runner.run("texture", "smoke", {"share": 2})
+    folder = runner.run("texture", "smoke", {"share": 0.25})
+    judged = records.load("texture", "claims", folder.name).table
+    assert list(judged["claim"]) == ["T1", "T2"] and judged["estimate"].notna().all()
+    assert kept == sorted(path for path in cache.folder().rglob("*") if path.is_file())
+
+
+def plant(path, old, new):
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = [cell for cell in notebook.cells if old in cell.source]
+    cell.source = cell.source.replace(old, new)
+    nbformat.write(notebook, path)
 
 
 @pytest.mark.parametrize("name", ["depth", "scorecard", "rerun", "Two words", "../out", ""])

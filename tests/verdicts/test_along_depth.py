@@ -38,5 +38,5 @@ def test_images_are_lost_nearer_to_a_planted_turn_than_to_a_planted_peak():
     assert along_depth.lost_at_turn(*given) == pytest.approx(abs(0.75 - 0.625) - abs(0.75 - 0.25))
     hops = np.mean([abs(0.75 - hop) for hop in (0.125, 0.375, 0.625, 0.875)])
     assert along_depth.lost_at_turn(*given, any_hop=True) == pytest.approx(hops - 0.5)
-    never = along_depth.lost_at_turn(*given, bound=2)
+    never = along_depth.lost_at_turn(*given, bound=2.0)
     assert never == pytest.approx(abs(1 - 0.625) - abs(1 - 0.25))
