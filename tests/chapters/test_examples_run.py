@@ -12,8 +12,6 @@ import torchvision
 from examples import kinds, mynets, small
 from PIL import Image
 
-from helpers.networks import models
-
 COMMANDS = kinds()
 
 
@@ -28,10 +26,8 @@ def desk(tmp_path_factory, copy_of_the_book):
         Image.fromarray(rng.integers(256, size=(40, 48, 3), dtype=np.uint8)).save(path)
     (folder / "mynets.py").write_text(mynets())
     changes = copy_of_the_book(folder).changes | {"LAYERS_DATA": str(folder)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        tiny = models.build("mynets:tiny", classes=10, channels=1, size=20)
-    torch.save(tiny.state_dict(), folder / "mine.pth")
+    exec(mynets(), names := {})
+    torch.save(names["tiny"](classes=10, channels=1, size=20).state_dict(), folder / "mine.pth")
     weights = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
     torch.save(torchvision.models.squeezenet1_1().state_dict(), folder / Path(weights.url).name)
     return folder, changes
