@@ -3,6 +3,7 @@
 A network is named by its model, its condition and its seed, in every chapter and in every table.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from helpers.networks import models, training
 from helpers.networks.fitting import Spec
 
-STATES = ("calibrated", "epoch")  # what a condition may say besides the fields of a Spec
+STATES = ("calibrated", "epoch", "share")  # what a condition may say besides the fields of a Spec
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,10 @@ class Zoo:
     Attributes:
         shared: fields of `Spec` that all conditions share.
         conditions: what each changes in them; besides, `calibrated` takes batch norm's statistics afresh
-            (`training.calibrate`) and `epoch` stops training there. One of 0 epochs is untrained even where what is
-            shared has weights from elsewhere.
+            (`training.calibrate`), `epoch` stops training there, and `share` trains for that share of the epochs, one
+            at least. One of 0 epochs is untrained even where what is shared has weights from elsewhere.
         device: where the networks are.
+        own: what models whose names begin so have in place of what is shared, such as another length of training.
 
     ValueError for a field that `Spec` has not.
     """
@@ -34,30 +36,35 @@ class Zoo:
         default_factory=lambda: {"trained": {}, "untrained": {"epochs": 0}}
     )
     device: torch.device | str | None = None
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = {*(each.name for each in fields(Spec)), *STATES} - {"model", "seed"}
-        for name, changes in [("shared", self.shared), *self.conditions.items()]:
+        for name, changes in [("shared", self.shared), *self.own.items(), *self.conditions.items()]:
             if unknown := set(changes) - known:
                 expected = f"expected fields of Spec but model and seed, {' or '.join(STATES)}"
                 raise ValueError(f"{name}: {sorted(unknown)}, {expected}")
 
     def spec(self, model: str, condition: str, seed: int) -> Spec:
         """What decides the weights. ValueError for a condition that there is not."""
-        given = {name: value for name, value in self._chosen(condition).items() if name not in STATES}
+        given = {name: value for name, value in self._chosen(model, condition).items() if name not in STATES}
         return Spec(model=model, seed=seed, **given)
 
-    def _chosen(self, condition: str) -> dict[str, Any]:
-        """What decides a network of this condition besides its model and seed."""
+    def _chosen(self, model: str, condition: str) -> dict[str, Any]:
+        """What decides a network of this model and condition besides its seed."""
         if condition not in self.conditions:
             raise ValueError(f"condition={condition!r}: expected one of {', '.join(self.conditions)}")
         changes = self.conditions[condition]
         untrained = changes.get("epochs") == 0 and self.shared.get("weights", "train") != "train"
-        return {**self.shared, **({"weights": "none"} if untrained else {}), **changes}
+        own = [given for start, given in self.own.items() if model.startswith(start)]
+        chosen = dict(ChainMap(dict(changes), {"weights": "none"} if untrained else {}, *own, self.shared))
+        if "share" in chosen:
+            chosen["epochs"] = max(1, round(chosen["share"] * chosen.get("epochs", Spec.epochs)))
+        return chosen
 
     def network(self, model: str, condition: str, seed: int) -> training.Trained:
         """The network in evaluation mode, from the cache or trained now."""
-        chosen = self._chosen(condition)
+        chosen = self._chosen(model, condition)
         epochs = [chosen["epoch"]] if "epoch" in chosen else []
         net = training.checkpoints(self.spec(model, condition, seed), epochs=epochs, device=self.device)[0]
         return training.calibrate(net) if chosen.get("calibrated") else net
@@ -67,7 +74,7 @@ class Zoo:
         specs: dict[Spec, tuple] = {}
         for each in wanted:
             spec = self.spec(each["model"], each["condition"], each["seed"])
-            epoch = self._chosen(each["condition"]).get("epoch")
+            epoch = self._chosen(each["model"], each["condition"]).get("epoch")
             specs[spec] = (*specs.get(spec, ()), *([] if epoch is None else [epoch]))
         training.prefetch(specs, self.device)
 

@@ -21,6 +21,7 @@ from helpers.paths.metrics import (
     Stress,
     by_name,
     gram,
+    unseen,
 )  # fmt: skip
 from helpers.paths.networks import Atlas, described, grams, lost, reduced, together, varied
 from helpers.paths.path import Path, evenly, matched, measure, relative_slack, summary, walk_distance

@@ -7,7 +7,7 @@ arXiv:2206.10999). What is not defined, such as the direction from a point to it
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -270,3 +270,10 @@ def by_name(components: int) -> dict[str, Metric]:
         "Stress, rescaled": Stress(rescale=True),
         "affine-invariant": AffineInvariant(0.1, relative=True),
     }
+
+
+def unseen(metrics: Mapping[str, Metric]) -> list[dict[str, str]]:
+    """One row a metric: which changes of a layer's coordinates it does not see."""
+    changes = ("translation", "rotation", "scale", "affine")
+    said = lambda metric: {change: "yes" if change in metric.invariances else "no" for change in changes}
+    return [{"metric": name} | said(metric) for name, metric in metrics.items()]

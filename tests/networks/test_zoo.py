@@ -39,6 +39,14 @@ def test_two_conditions_are_there_by_default():
     assert (zoo.spec("mlp1", "trained", 0).epochs, zoo.spec("mlp1", "untrained", 0).epochs) == (2, 0)
 
 
+def test_a_family_has_its_own_length_of_training_and_a_condition_takes_a_share_of_it():
+    zoo = Zoo({"epochs": 8, "lr": 0.1}, {"trained": {}, "short": {"share": 0.4}}, own={"mlp": {"epochs": 3, "lr": 0.2}})
+    assert zoo.spec("mlp1", "trained", 5) == Spec("mlp1", seed=5, epochs=3, lr=0.2)
+    assert zoo.spec("vgg8", "trained", 5) == Spec("vgg8", seed=5, epochs=8, lr=0.1)
+    assert [zoo.spec(model, "short", 5).epochs for model in ("mlp1", "vgg8")] == [1, 3]
+    assert Zoo({}, {"none": {"share": 0.01}}).spec("vgg8", "none", 5).epochs == 1
+
+
 def test_the_untrained_network_is_untrained_whatever_weights_the_others_have():
     zoo = Zoo({"weights": "DEFAULT"})
     assert zoo.spec("torchvision:resnet18", "trained", 0).weights == "DEFAULT"
