@@ -8,7 +8,17 @@ import torch
 from torch.utils._pytree import tree_flatten
 
 from helpers import curvature
-from helpers.curvature import dimension, layers, neighbourhoods, published, pull_back, quadratic, surfaces
+from helpers.curvature import (
+    dimension,
+    layers,
+    neighbourhoods,
+    portrait,
+    published,
+    pull_back,
+    quadratic,
+    readouts,
+    surfaces,
+)
 from helpers.depth import decoders, image_similarity, inversion, jacobians, optimisers
 from helpers.frames import aliasing, directions, flows, grams, push_forward, spans
 from helpers.networks import (
@@ -35,8 +45,8 @@ CPU = torch.device("cpu")
 MODULES = (
     activations, aliasing, architectures, augmentation, cache, comparison, datasets, decoders, dimension, directions, embeddings,
     evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, layers, metrics, models,
-    neighbourhoods, normalisation, numerics, optimisers, path, pretrained, procrustes, published, pull_back, push_forward,
-    quadratic, spans, surfaces, tracing, training, user_models, zoo,
+    neighbourhoods, normalisation, numerics, optimisers, path, portrait, pretrained, procrustes, published, pull_back,
+    push_forward, quadratic, readouts, spans, surfaces, tracing, training, user_models, zoo,
 )  # fmt: skip
 SPEC = training.Spec("cnn4-w4", epochs=1, batch=64, fraction=0.2)
 
@@ -178,7 +188,10 @@ def near_of(at):
     return layers.through(network(at), shown(at), around, ["act1"], lambda point, centre, near: {"z": near - centre[:, None]})
 
 
+def a_ball(at):
+    return curvature.Ball.drawn(2, 1.0, stream(0), curvature.smooth_chart((1, 8, 8), 2, stream(0)).to(at), count=12)
+
+
 def on_ball(at):
-    chart, ball = curvature.smooth_chart((1, 8, 8), 2, stream(0)), curvature.ball(2, 12, stream(0))
-    readout = lambda z: z.square().sum((1, 2))
-    return layers.on_ball(network(at), shown(at), ["act1", "linear"], lambda part: chart, ball, 1.0, readout)
+    readout = lambda z, ball: z.square().sum((1, 2))
+    return layers.on_ball(network(at), shown(at), ["act1", "linear"], a_ball(at), readout)

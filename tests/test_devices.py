@@ -33,18 +33,31 @@ CALLS = [
     ("layers.through", lambda at: near_of(at)["act1"]),
     ("layers.on_corners", lambda at: layers.on_corners(network(at), shown(at), {"act1": 2, "linear": 2}, 4)["linear"]),
     ("layers.on_ball", on_ball),
-    ("layers.random_readouts", lambda at: layers.random_readouts(
-        normal(3, 12, 6, name="near").to(at), curvature.ball(2, 12, stream(0)), 1.0, 4, 3, stream(0))),
+    ("layers.displacements", lambda at: layers.displacements(network(at), shown(at), ["act1"], a_ball(at))["act1"]),
+    ("layers.published", lambda at: layers.published(network(at), shown(at), {"act1": 2, "linear": 2}, 4)),
+    ("layers.invariant", lambda at: layers.invariant(network(at), shown(at), ["act1", "linear"], a_ball(at))),
+    ("layers.by_solver", lambda at: layers.by_solver(network(at), shown(at), {"act1": 2, "linear": 2}, a_ball(at), 4)),
     ("layers.by_derivatives", lambda at: layers.by_derivatives(
-        numerics.double(network(at, "mlp2-w8-gelu")), numerics.double(shown(at)), "act1",
-        curvature.smooth_chart((1, 8, 8), 2, stream(0)), curvature.ball(2, 12, stream(0)), 0.1)),
+        numerics.double(network(at, "mlp2-w8-gelu")), numerics.double(shown(at)), "act1", a_ball(at))),
+    ("layers.limit", lambda at: layers.limit(network(at, "mlp2-w8-gelu"), shown(at), "act1", a_ball(at))),
+    ("layers.in_float64", lambda at: layers.in_float64(network(at))(numerics.double(shown(at)))),
+    ("layers.on_nearest", lambda at: layers.on_nearest(pictures(60).to(at))),
+    ("layers.box", lambda at: layers.box(shown(at), 4)),
+    ("readouts.random_readouts", lambda at: readouts.random_readouts(
+        normal(3, 12, 6, name="near").to(at), a_ball(at), 4, 3, stream(0))),
+    ("readouts.by_number", lambda at: readouts.by_number(normal(3, 12, 6, name="near").to(at), a_ball(at), [4], 3)),
     ("layers.dimensions", lambda at: layers.dimensions(network(at), pictures(40).to(at), ["input", "linear"])),
-    ("layers.profile", lambda at: layers.profile(
+    ("portrait.profile", lambda at: portrait.profile(
         network(at), shown(at), pictures(40).to(at), ["input", "act1"],
         curvature.smooth_chart((1, 8, 8), 2, stream(0)).to(at), curvature.ball(2, 32, stream(0)), 0.1)),
     ("layers.median", lambda at: layers.median(normal(3).to(at))),
     ("normalisation.normalised", lambda at: normalisation.normalised(network(at), (0.5,), (0.2,))(shown(at))),
     ("normalisation.bare", lambda at: normalisation.bare(kept_network(at))(shown(at))),
+    ("portrait.both", lambda at: portrait.both(
+        network(at), shown(at), pictures(40).to(at), ["input", "act1"], {2: a_ball(at)}, 4)),
+    ("neighbourhoods.Ball", lambda at: [a_ball(at).around(shown(at)), *a_ball(at).form(
+        normal(3, 12, 6, name="near").to(at))]),
+    ("neighbourhoods.charts", lambda at: curvature.charts(shown(at), 2, stream(0))["pca"]),
     ("neighbourhoods.pca_chart", lambda at: curvature.pca_chart(shown(at), 2)),
     ("neighbourhoods.svd_chart", lambda at: curvature.svd_chart(shown(at), 2)),
     ("neighbourhoods.neighbours", lambda at: curvature.neighbours(

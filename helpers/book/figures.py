@@ -14,6 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from helpers.book.marks import across as across
+from helpers.book.marks import below as below
+from helpers.book.marks import level as level
+from helpers.book.marks import scatter as scatter
+from helpers.book.marks import ticks as ticks
 from helpers.book.pictures import ends as ends
 from helpers.book.pictures import gallery as gallery
 from helpers.book.pictures import image as image
@@ -119,7 +124,7 @@ def band(
 
 def bands(
     ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None,
-    labels: Mapping | None = None, dashed: Iterable = (), legend: bool = False, **line,
+    labels: Mapping | None = None, dashed: Iterable = (), legend: bool = False, styles: Mapping | None = None, **line,
 ) -> None:  # fmt: skip
     """A `band` for each value of the column `by`, in the order of `colours`, or of the table.
 
@@ -128,6 +133,7 @@ def bands(
         labels: by value; the value itself where there is none. They stand at the lines' ends, or in the legend.
         dashed: values that are drawn as published, hollow and dashed.
         legend: label the lines for a legend, which the caller places.
+        styles: by value, what else its line is drawn with.
     """
     if colours is None:
         values = list(dict.fromkeys(table[by]))
@@ -137,13 +143,18 @@ def bands(
         if not len(rows):
             continue
         arm, label = "faithful" if value in dashed else "corrected", (labels or {}).get(value, str(value))
-        band(ax, rows, x, y, colour, "" if legend else label, arm, **line)
+        how = line | (styles or {}).get(value, {})
+        band(ax, rows, x, y, colour, "" if legend else label, arm, **how)
         if legend:
-            ax.plot([], [], color=colour, label=label, **(ARMS[arm] | {"markeredgecolor": colour} | line))
+            ax.plot([], [], color=colour, label=label, **(ARMS[arm] | {"markeredgecolor": colour} | how))
 
 
 class Panel(NamedTuple):
-    """One panel of `curves`: a column of a table against another, and how its axes are labelled."""
+    """One panel of `curves`: a column of a table against another, and how its axes are labelled.
+
+    With a `by` of its own it has its own colours and labels, too; with a `legend` (options of one, such as `loc`) its
+    own legend, inside.
+    """
 
     rows: pd.DataFrame
     y: str
@@ -154,10 +165,16 @@ class Panel(NamedTuple):
     scale: str = "linear"
     ylim: tuple | None = None
     dashed: Iterable = ()
+    xscale: str = "linear"
+    styles: Mapping | None = None
+    by: str = ""
+    colours: Mapping | None = None
+    labels: Mapping | None = None
+    legend: Mapping | None = None
 
 
 def curves(
-    panels_of: Sequence[Panel], by: str, colours: Mapping | None = None, labels: Mapping | None = None,
+    panels_of: Sequence[Panel], by: str = "", colours: Mapping | None = None, labels: Mapping | None = None,
     legend: str = "beside", rows: int = 1, height: float = 3.0, **options,
 ) -> tuple[Figure, np.ndarray]:  # fmt: skip
     """A figure of panels, row by row, each with a band for each value of the column `by`; figure and axes.
@@ -170,14 +187,18 @@ def curves(
     shared = {name: options.pop(name) for name in ("sharex", "sharey", "width_ratios") if name in options}
     fig, axes = panels(math.ceil(len(panels_of) / rows), height=height, rows=rows, **shared)
     for ax, panel in zip(axes.flat, panels_of):
-        ax.set_yscale(panel.scale)
-        named = legend == "ends" and panel is panels_of[-1]
-        words = labels if named or legend in ("beside", "inside") else dict.fromkeys(panel.rows[by], "")
-        in_legend = legend in ("beside", "inside")
-        bands(ax, panel.rows, panel.x, panel.y, by, colours, words, panel.dashed, in_legend, **options)
+        ax.set(xscale=panel.xscale, yscale=panel.scale)
+        own = panel if panel.by else Panel(panel.rows, panel.y, by=by, colours=colours, labels=labels)
+        in_legend = legend in ("beside", "inside") or panel.legend is not None
+        named = in_legend or legend == "ends" and panel is panels_of[-1]
+        words = own.labels if named else dict.fromkeys(panel.rows[own.by], "")
+        drawn = own.by, own.colours, words, panel.dashed, in_legend, panel.styles
+        bands(ax, panel.rows, panel.x, panel.y, *drawn, **options)
         ax.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title)
         if panel.ylim:
             ax.set_ylim(panel.ylim)
+        if panel.legend is not None:
+            ax.legend(**{"fontsize": "small", **panel.legend})
     if legend == "beside":
         beside(axes[0, -1])
     elif legend == "inside":
@@ -261,3 +282,11 @@ def forest(ax: Axes, table: pd.DataFrame, register: Mapping) -> None:
         ax.plot(ticks, [y] * len(ticks), "|", color="black", markersize=18)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
+
+
+def claims(judged, height: float = 4.2) -> tuple[Figure, np.ndarray]:
+    """A figure of what a chapter's rules say, a `forest` of all its claims; figure and axes."""
+    fig, axes = panels(1, height=height)
+    forest(axes[0, 0], judged.verdicts, judged.register)
+    axes[0, 0].set(xlabel="estimate (unit of each claim)", title="Estimates, intervals and bounds")
+    return fig, axes

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from helpers.curvature.dimension import pca_dimension, two_nn
-from helpers.curvature.neighbourhoods import neighbours, svd_corners
+from helpers.curvature.neighbourhoods import Ball, nearest, svd_corners
 from helpers.curvature.published import caml
-from helpers.curvature.pull_back import Form, second_fundamental_form
+from helpers.curvature.pull_back import Form
 from helpers.networks import evaluation
 from helpers.networks.activations import Point, flat, record
 from helpers.networks.numerics import double
@@ -68,45 +68,75 @@ def on_corners(
     return through(model, images, lambda part: svd_corners(part, keep=keep), list(dims), reduce)
 
 
+def published(
+    model: nn.Module, images: Images, dims: Mapping[Point, int], keep: int = 10, solvers: Sequence[str] = ("mapc",)
+) -> dict[Point, dict[str, float]]:
+    """Means over images of what `on_corners` finds."""
+    found = on_corners(model, images, dims, keep, solvers)
+    return {point: {name: float(double(values).mean()) for name, values in found[point].items()} for point in found}
+
+
+def box(images: Images, keep: int = 10) -> int:
+    """The most dimensions that the published box has around one of the images, which go through in batches."""
+    return max(svd_corners(part, keep).shape[1] for part in images.split(BATCH)).bit_length()
+
+
+def by_solver(
+    model: nn.Module, images: Images, dims: Mapping[Point, int], ball: Ball, keep: int = 10
+) -> dict[Point, dict[str, float]]:
+    """The `published` curvature by each of the SOLVERS, beside `bend` and `scale` on a ball.
+
+    For what is computed in float64 the network is, too.
+    """
+    *single, last = SOLVERS
+    exact, found = in_float64(model), published(model, images, dims, keep, single)
+    precise, forms = published(exact, images, dims, keep, [last]), invariant(model, images, list(dims), ball)
+    merged = {point: found[point] | precise[point] | forms[point] for point in dims}
+    return {point: {name: merged[point][name] for name in (*SOLVERS, "bend", "scale")} for point in dims}
+
+
+def on_nearest(images: Images) -> float:
+    """As published for the input: CAML of the pixels, neighbours the nearest images, twice as many as dimensions."""
+    pixels = flat(images).float()
+    d = max(2, round(two_nn(pixels)))
+    return float(caml(pixels, nearest(pixels, 2 * d), d, dtype=torch.float32).abs().mean())
+
+
+def displacements(model: nn.Module, images: Images, points: Sequence[Point], ball: Ball) -> dict[Point, Tensor]:
+    """How far each point of the ball moves a layer: (n, K, D), by point."""
+    found = through(model, images, ball.around, points, lambda point, centre, near: {"z": near - centre[:, None]})
+    return {point: each["z"] for point, each in found.items()}
+
+
 def on_ball(
-    model: nn.Module, images: Images, points: Sequence[Point], chart: Callable[[Images], Tensor],
-    coordinates: Float[Tensor, "K q"], radius: float, readout: Callable[[Tensor], Tensor] | None = None,
+    model: nn.Module, images: Images, points: Sequence[Point], ball: Ball,
+    readout: Callable[[Tensor, Ball], Tensor] | None = None,
 ) -> Found:  # fmt: skip
     """The invariant pull-back on a ball: by point, the fields of `second_fundamental_form` for each image (n,).
 
-    Args:
-        chart: gives the directions (q, D) or (n, q, D) of some images.
-        coordinates: the ball's points in it, of this radius.
-        readout: what is to be known besides of the displacements at the penultimate point, as `readout`.
+    `readout` gives what is to be known besides of the displacements at the penultimate point, as `readout`.
     """
 
     def reduce(point: Point, centre: Tensor, near: Tensor) -> dict[str, Tensor]:
         z = near - centre[:, None]
-        found = second_fundamental_form(z, coordinates, radius)._asdict()
-        return found | ({"readout": readout(z)} if readout and len(points) > 1 and point == points[-2] else {})
+        found = ball.form(z)._asdict()
+        return found | ({"readout": readout(z, ball)} if readout and len(points) > 1 and point == points[-2] else {})
 
-    return through(model, images, lambda part: neighbours(part, chart(part), coordinates), points, reduce)
-
-
-def random_readouts(
-    displacements: Float[Tensor, "n K D"], coordinates: Float[Tensor, "K q"], radius: float, outputs: int, count: int,
-    generator: torch.Generator,
-) -> Float[Tensor, "n"]:  # fmt: skip
-    """Geometric mean, over `count` random linear read-outs to so many outputs, of the bend of each image."""
-    shape = (count, displacements.shape[2], outputs)
-    weights = torch.randn(shape, generator=generator, dtype=torch.float64)
-    z = double(displacements)
-    logits = z[:, None] @ weights.to(z.device)  # (n, count, K, outputs)
-    bend = second_fundamental_form(logits.flatten(0, 1), coordinates, radius).bend
-    return bend.unflatten(0, (len(z), count)).log().mean(1).exp()
+    return through(model, images, ball.around, points, reduce)
 
 
-def by_derivatives(
-    model: nn.Module, images: Images, point: Point, chart: Float[Tensor, "*n q D"], coordinates: Float[Tensor, "K q"],
-    radius: float,
-) -> Form:  # fmt: skip
-    """`second_fundamental_form` with derivatives from autograd in place of a fit: z = J't + H(t, t) / 2, no more."""
-    t, move = coordinates.to(images.device), chart.to(images)
+def invariant(
+    model: nn.Module, images: Images, points: Sequence[Point], ball: Ball,
+    readout: Callable[[Tensor, Ball], Tensor] | None = None,
+) -> dict[Point, dict[str, float]]:  # fmt: skip
+    """Medians over images of what `on_ball` finds with the network in float64."""
+    found = on_ball(in_float64(model), images, points, ball, readout)
+    return {point: {name: median(values) for name, values in found[point].items()} for point in found}
+
+
+def by_derivatives(model: nn.Module, images: Images, point: Point, ball: Ball) -> Form:
+    """The form of a ball with derivatives from autograd in place of a fit: z = J't + H(t, t) / 2, no more."""
+    t, move = ball.coordinates.to(images.device), ball.directions(images).to(images)
 
     def f(t: Tensor) -> Tensor:
         moved = images + (t @ move).reshape(-1, *images.shape[1:])  # one move for all images, or one each
@@ -116,7 +146,15 @@ def by_derivatives(
     with evaluation.differentiable():
         slope, bending = torch.func.jacfwd(f)(zero), torch.func.jacfwd(torch.func.jacfwd(f))(zero)
     z = torch.einsum("kq,ndq->nkd", t, slope) + torch.einsum("kq,ndqr,kr->nkd", t, bending, t) / 2
-    return second_fundamental_form(z, coordinates, radius)
+    return ball.form(z)
+
+
+def limit(model: nn.Module, images: Images, point: Point, ball: Ball) -> float:
+    """What bend over radius tends to as the ball shrinks: median over images, from derivatives in float64.
+
+    1 / input unit. Of use where the network is smooth: the second derivative of a ReLU is zero almost everywhere.
+    """
+    return median(by_derivatives(in_float64(model), double(images), point, ball).bend) / ball.radius
 
 
 def dimensions(model: nn.Module, images: Images, points: Sequence[Point]) -> dict[Point, dict[str, int | float]]:
@@ -133,26 +171,12 @@ def dimensions(model: nn.Module, images: Images, points: Sequence[Point]) -> dic
     try:
         return record(model, images, points, reduce)
     except ValueError:
-        return record(double(copy.deepcopy(model)), double(images), points, reduce)
+        return record(in_float64(model), double(images), points, reduce)
 
 
-def profile(
-    model: nn.Module, images: Images, cloud: Float[Tensor, "m c h w"], points: Sequence[Point], chart: Float[Tensor, "q D"],
-    coordinates: Float[Tensor, "K q"], radius: float,
-) -> dict[Point, dict[str, float]]:  # fmt: skip
-    """Curvature's part of a portrait, by point: `bend` on a ball in a chart, median over images, with the network in
-    float64; and `dimension`, TwoNN of the cloud of images."""
-    exact, centres = double(copy.deepcopy(model)), double(images)
-    t = coordinates.to(centres)
-    stack = torch.cat([centres[:, None], neighbours(centres, double(chart), t)], dim=1).flatten(0, 1)
-
-    def bend(point: Point, activation: Tensor) -> float:
-        rows = flat(activation).unflatten(0, (len(images), -1))
-        return float(second_fundamental_form(rows[:, 1:] - rows[:, :1], t.to(rows), radius).bend.nanmedian())
-
-    bends = record(exact, stack, points, bend)
-    clouds = record(model, cloud, points, lambda point, activation: two_nn(flat(activation)))
-    return {point: {"bend": bends[point], "dimension": clouds[point]} for point in points}
+def in_float64(model: nn.Module) -> nn.Module:
+    """A copy of the network that computes in float64; the network itself stays as it is."""
+    return double(copy.deepcopy(model))
 
 
 def median(values: Float[Tensor, "n"]) -> float:

@@ -1,11 +1,13 @@
 """Neighbourhoods of an image: a ball in a chart of the input, corners of a box of singular values, nearest images."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from helpers.curvature.pull_back import Form, second_fundamental_form
 from helpers.networks.numerics import double
 
 
@@ -52,12 +54,59 @@ def smooth_chart(shape: tuple[int, int, int], q: int, generator: torch.Generator
     return torch.linalg.qr(fields.T).Q.T.float()
 
 
+def charts(
+    images: Float[Tensor, "n C H W"], q: int, generator: torch.Generator
+) -> dict[str, Float[Tensor, "q D"] | None]:
+    """Charts of q directions by name: `pca` of the images, random and `smooth`; None for `svd`, each image's own."""
+    smooth = smooth_chart(tuple(images.shape[1:]), q, generator)
+    return {"pca": pca_chart(images, q), "smooth": smooth, "svd": None}
+
+
 def neighbours(
     images: Float[Tensor, "n C H W"], chart: Float[Tensor, "*n q D"], coordinates: Float[Tensor, "K q"]
 ) -> Float[Tensor, "n K C H W"]:
     """The images x + t.chart for every image and every coordinate t (input units)."""
     steps = coordinates.to(images) @ chart.to(images)  # (K, D) or (n, K, D)
     return (images.flatten(1)[:, None] + steps).unflatten(2, images.shape[1:])
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A small ball around every image: points of a chart of the input, the same for all images.
+
+    Attributes:
+        coordinates: (K, q), the points in the chart, spread over the ball.
+        radius: eps, input units.
+        chart: the q directions (q, D), or (n, q, D) of n images; by default each image's own, those of `svd_chart`.
+    """
+
+    coordinates: Float[Tensor, "K q"]
+    radius: float
+    chart: Float[Tensor, "*n q D"] | None = None
+
+    @classmethod
+    def drawn(
+        cls, q: int, radius: float, generator: torch.Generator, chart: Float[Tensor, "m D"] | None = None,
+        count: int | None = None,
+    ) -> "Ball":  # fmt: skip
+        """`count` points uniform in the ball along the first q directions of a chart.
+
+        By default at least twice as many as a quadratic form needs, and no fewer than 32.
+        """
+        points = ball(q, count or max(32, q * (q + 3)), generator)
+        return cls(radius * points, radius, None if chart is None else chart[:q])
+
+    def directions(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "*n q D"]:
+        """The directions along which these images move."""
+        return svd_chart(images, self.coordinates.shape[1]) if self.chart is None else self.chart
+
+    def around(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K C H W"]:
+        """The neighbours of the images."""
+        return neighbours(images, self.directions(images), self.coordinates)
+
+    def form(self, displacements: Float[Tensor, "n K D"]) -> Form:
+        """`second_fundamental_form` of what a layer makes of the ball."""
+        return second_fundamental_form(displacements, self.coordinates, self.radius)
 
 
 def svd_corners(images: Float[Tensor, "n C H W"], keep: int = 10) -> Float[Tensor, "n K C H W"]:

@@ -165,3 +165,30 @@ def test_nearest_are_the_nearest_others():
     for count in (0, 40):
         with pytest.raises(ValueError, match=f"count: {count}, expected 1 to 39 for 40 points"):
             curvature.nearest(x, count)
+
+
+def test_a_ball_is_its_points_along_its_chart():
+    x, chart = pictures(3, 1), curvature.smooth_chart((1, 8, 8), 4, stream(0))
+    found = curvature.Ball.drawn(3, 0.5, stream(1), chart)
+    assert found.coordinates.shape == (32, 3) and torch.equal(found.chart, chart[:3])
+    assert torch.equal(found.coordinates, 0.5 * curvature.ball(3, 32, stream(1)))
+    assert torch.equal(found.around(x), curvature.neighbours(x, chart[:3], found.coordinates))
+    counts = [len(curvature.Ball.drawn(8, 0.5, stream(1), count=count).coordinates) for count in (None, 200)]
+    assert counts == [8 * (8 + 3), 200]
+    z = normal(2, 32, 6)
+    for one, other in zip(found.form(z), curvature.second_fundamental_form(z, found.coordinates, 0.5)):
+        assert torch.equal(one, other)
+
+
+def test_a_ball_without_a_chart_takes_each_images_own():
+    x = pictures(3, 1)
+    found = curvature.Ball.drawn(2, 0.5, stream(1))
+    assert torch.equal(found.directions(x), curvature.svd_chart(x, 2))
+    assert torch.equal(found.around(x), curvature.neighbours(x, curvature.svd_chart(x, 2), found.coordinates))
+
+
+def test_charts_by_name():
+    x = pictures(9, 1)
+    found = curvature.charts(x, 3, stream(2))
+    assert found["svd"] is None and torch.equal(found["pca"], curvature.pca_chart(x, 3))
+    assert torch.equal(found["smooth"], curvature.smooth_chart((1, 8, 8), 3, stream(2)))
