@@ -153,7 +153,7 @@ class Panel(NamedTuple):
     """One panel of `curves`: a column of a table against another, and how its axes are labelled.
 
     With a `by` of its own it has its own colours and labels, too; with a `legend` (options of one, such as `loc`) its
-    own legend, inside.
+    own legend, inside; with a `level` a dotted line at that height.
     """
 
     rows: pd.DataFrame
@@ -171,6 +171,7 @@ class Panel(NamedTuple):
     colours: Mapping | None = None
     labels: Mapping | None = None
     legend: Mapping | None = None
+    level: float | int | None = None
 
 
 def curves(
@@ -194,7 +195,10 @@ def curves(
         words = own.labels if named else dict.fromkeys(panel.rows[own.by], "")
         drawn = own.by, own.colours, words, panel.dashed, in_legend, panel.styles
         bands(ax, panel.rows, panel.x, panel.y, *drawn, **options)
-        ax.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title)
+        named_below = not shared.get("sharex") or ax in axes[-1]
+        ax.set(xlabel=panel.xlabel if named_below else "", ylabel=panel.ylabel, title=panel.title)
+        if panel.level is not None:
+            ax.axhline(panel.level, color="black", linestyle=":", linewidth=1)
         if panel.ylim:
             ax.set_ylim(panel.ylim)
         if panel.legend is not None:
