@@ -14,6 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from helpers.book.contrasts import dotted as dotted
+from helpers.book.contrasts import heat as heat
+from helpers.book.contrasts import ratios as ratios
+from helpers.book.contrasts import signed as signed
 from helpers.book.pictures import ends as ends
 from helpers.book.pictures import gallery as gallery
 from helpers.book.pictures import image as image
