@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_flatten
 from helpers import curvature
 from helpers.curvature import dimension, layers, neighbourhoods, published, pull_back, quadratic, surfaces
 from helpers.depth import decoders, image_similarity, inversion, jacobians, optimisers
-from helpers.frames import aliasing, directions, flows, grams, push_forward, spans
+from helpers.frames import batteries, changes, directions, flows, grams, known, push_forward, spans, tables
 from helpers.networks import (
     activations,
     architectures,
@@ -33,10 +33,10 @@ from helpers.paths import comparison, embeddings, geometry, metrics, path, procr
 
 CPU = torch.device("cpu")
 MODULES = (
-    activations, aliasing, architectures, augmentation, cache, comparison, datasets, decoders, dimension, directions, embeddings,
-    evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, layers, metrics, models,
-    neighbourhoods, normalisation, numerics, optimisers, path, pretrained, procrustes, published, pull_back, push_forward,
-    quadratic, spans, surfaces, tracing, training, user_models, zoo,
+    activations, architectures, augmentation, batteries, cache, changes, comparison, datasets, decoders, dimension, directions,
+    embeddings, evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, known, layers, metrics,
+    models, neighbourhoods, normalisation, numerics, optimisers, path, pretrained, procrustes, published, pull_back,
+    push_forward, quadratic, spans, surfaces, tables, tracing, training, user_models, zoo,
 )  # fmt: skip
 SPEC = training.Spec("cnn4-w4", epochs=1, batch=64, fraction=0.2)
 
@@ -72,6 +72,16 @@ def kept_network(at):
 def distances(k=6):
     points = normal(k, 4)
     return torch.cdist(points, points)
+
+
+def a_battery(at):
+    """Augmentations, noise, and a span of three directions."""
+    found = batteries.battery(shown(at), 3, stream(0, "white"), stream(0, "matched"))
+    return found.more(local=normal(6, 3, 1, 8, 8, dtype=torch.float32).to(at))
+
+
+def pushed_battery(at):
+    return push_forward.gram(network(at), shown(at), a_battery(at).vectors, ["linear"])["linear"]
 
 
 def a_gram(at, k=4, name="gram"):

@@ -1,6 +1,6 @@
 """What is seen against a reference: changes of a picture, tables of logarithms, estimates beside a dotted line."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from helpers.verdicts.intervals import t_interval
 
 
-def dotted(axes, x: float | None = None, y: float | None = None) -> None:
+def dotted(axes, x: float | int | None = None, y: float | int | None = None) -> None:
     """A thin dotted line for reference, upright at x or level at y, in one panel or each of several."""
     for ax in np.ravel(axes):
         for line, at in ((ax.axvline, x), (ax.axhline, y)):
@@ -32,11 +32,11 @@ def signed(axes: np.ndarray, pictures: Mapping, plain: Collection[str] = ()) -> 
         ax.set_title(name, fontsize="small")
 
 
-def heat(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame], label: str, most: float) -> None:
+def heat(axes: np.ndarray, tables: Mapping[str, pd.DataFrame], label: str, most: float | int) -> None:
     """Tables with the same columns as colours, one below the other, by title: red above 0, blue below.
 
-    Names of rows stand beside each, those of columns under the last; one colour bar, `label` beside it, to plus or minus
-    `most`.
+    Names of rows stand beside each, those of columns under the last; one colour bar, `label` beside it, goes to plus or
+    minus `most`.
     """
     for ax, (title, table) in zip(axes, tables.items()):
         shown = ax.imshow(table, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
@@ -47,7 +47,9 @@ def heat(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame], label: str, m
     ax.figure.colorbar(shown, ax=axes, label=label, shrink=0.6)
 
 
-def ratios(ax: Axes, table: pd.DataFrame, y: str, row: str, by: str, colours: Mapping, spread: float = 0.5) -> None:
+def ratios(
+    ax: Axes, table: pd.DataFrame, y: str, row: str, by: str, colours: Mapping, spread: float | int = 0.5
+) -> None:
     """Geometric means with their 95 % t-intervals on a logarithmic axis, base two, one row a value of the column `row`.
 
     Rows come from the top, in the order of the table; within one, `spread` apart from first to last, the values of the

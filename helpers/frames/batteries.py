@@ -137,8 +137,8 @@ def described(
 def gains(gram: Gram, battery: Battery, white: Scalars | None = None) -> dict[str, PerVector]:
     """What a layer does to each vector of a battery, (n, k).
 
-    `rho` and `matched` are gains relative to white noise and to noise with the image's spectrum; `angular_matched` is as
-    `matched` of the part across the activation, of the noise as well; `sensitivity` and `angular_sensitivity` are
+    `rho` and `matched` are gains relative to white noise and to noise with the image's spectrum; `angular_matched` is
+    as `matched` of the part across the activation, of the noise as well; `sensitivity` and `angular_sensitivity` are
     lengths, whole and across, over that of the activation.
 
     Args:
@@ -157,8 +157,8 @@ def gains(gram: Gram, battery: Battery, white: Scalars | None = None) -> dict[st
 def ranks(gram: Gram, battery: Battery) -> dict[str, float]:
     """How distinct a pushed battery is, medians over images.
 
-    `sr_GROUP` is the stable rank of the augmentations, of local principal directions where there are any, and of as many
-    vectors of either noise as there are augmentations; `sr_unit` that of the augmentations scaled to length one.
+    `sr_GROUP` is the stable rank of the augmentations, of local principal directions where there are any, and of as
+    many vectors of either noise as there are augmentations; `sr_unit` that of the augmentations scaled to length one.
     `cosine` is the mean absolute cosine between two augmentations; `angle` the smallest one between the spans of the
     groups `local` and `generated`, in degrees.
     """

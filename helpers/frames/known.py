@@ -1,17 +1,14 @@
 """Images and networks whose frames are known: what learned spans find of them, and what a grid makes of a shift."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from statistics import median
 
-import numpy as np
 import torch
 
 from helpers.frames.directions import FACTORS, local_tangents, shapes, train_vae, unit
 from helpers.frames.spans import captured
 from helpers.networks.numerics import stream
-
-Whole = int | np.integer
 
 
 def learned(size: int, count: int, epochs: int, neighbours: int, held: int = 60) -> list[dict[str, str | float]]:
@@ -40,14 +37,13 @@ def learned(size: int, count: int, epochs: int, neighbours: int, held: int = 60)
     return [{"factor": factor, **{name: shares[name][i] for name in spans}} for i, factor in enumerate(FACTORS)]
 
 
-def folded(powers: Sequence[int], bands: Sequence[int], draws: int = 20) -> list[dict[str, int | float]]:
+def folded(powers: Iterable[int], bands: Iterable[int], draws: int = 20) -> list[dict[str, int | float]]:
     """The `shift_gain` of each power at each band, one row each, median over random signals."""
-    # numpy's integers, because they spell the names of the random streams that the published numbers come from.
-    gain = lambda *how: median(shift_gain(*map(np.int64, how), seed) for seed in range(draws))
+    gain = lambda power, band: median(shift_gain(power, band, seed) for seed in range(draws))
     return [{"power": power, "band": band, "gain": gain(power, band)} for power in powers for band in bands]
 
 
-def shift_gain(power: Whole, band: Whole, seed: int = 0, points: int = 16, channels: int = 8) -> float:
+def shift_gain(power: int, band: int, seed: int = 0, points: int = 16, channels: int = 8) -> float:
     """How much of the derivative of a shift is left by convolution, pointwise power and average over all points.
 
     A random signal of up to `band` cycles on so many points; the power 0 stands for ReLU. Relative to the derivative
