@@ -102,6 +102,9 @@ def test_what_is_along_the_activation_is_not_across_it():
     found = batteries.gains(gram_of, of_planes())
     assert found["angular_matched"][0, :2].tolist() == pytest.approx([0.5**0.5, 1.0])
     assert found["matched"][0, :2].tolist() == pytest.approx([1.0, 1.0])
+    images[..., 0, 0], images[..., 1, 1] = 0.0, 2.0  # pixel 5, where one of four vectors of matched noise is
+    found = batteries.gains(gram(model, images, of_planes().vectors, ["1"])["1"], of_planes())
+    assert found["angular_matched"][0, :2].tolist() == pytest.approx([(4 / 3.5) ** 0.5] * 2)  # of the noise as well
 
 
 def test_angles_between_local_and_generated_spans_are_degrees():

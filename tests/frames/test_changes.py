@@ -41,6 +41,11 @@ def test_brightness_is_followed_exactly_and_its_square_in_closed_form():
         assert row["cosine"] == pytest.approx(float(torch.cosine_similarity(step, tangent, dim=0)))
 
 
+def test_a_change_the_other_way_is_followed_the_other_way():
+    rows = followed(seeded(cnn).float(), torch.rand(2, 1, 10, 10), ["brightness"], [-1.0], ["input"])
+    assert rows[0]["cosine"] == pytest.approx(1)
+
+
 def test_what_is_followed_leaves_the_network_in_its_precision():
     model = seeded(cnn).float()
     images = torch.rand(2, 1, 10, 10)
