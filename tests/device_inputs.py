@@ -20,7 +20,7 @@ from helpers.curvature import (
     surfaces,
 )
 from helpers.depth import decoders, image_similarity, inversion, jacobians, optimisers
-from helpers.frames import aliasing, directions, flows, grams, push_forward, spans
+from helpers.frames import batteries, changes, directions, flows, grams, known, push_forward, spans, tables
 from helpers.networks import (
     activations,
     architectures,
@@ -43,10 +43,11 @@ from helpers.paths import comparison, embeddings, geometry, metrics, path, procr
 
 CPU = torch.device("cpu")
 MODULES = (
-    activations, aliasing, architectures, augmentation, cache, comparison, datasets, decoders, dimension, directions, embeddings,
-    evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, layers, metrics, models,
-    neighbourhoods, normalisation, numerics, optimisers, path, portrait, pretrained, procrustes, published, pull_back,
-    push_forward, quadratic, readouts, spans, surfaces, tracing, training, user_models, zoo,
+    activations, architectures, augmentation, batteries, cache, changes, comparison, datasets, decoders, dimension,
+    directions, embeddings, evaluation, fitting, flows, geometry, grams, image_similarity, inversion, jacobians, known,
+    layers, metrics, models, neighbourhoods, normalisation, numerics, optimisers, path, portrait, pretrained,
+    procrustes, published, pull_back, push_forward, quadratic, readouts, spans, surfaces, tables, tracing, training,
+    user_models, zoo,
 )  # fmt: skip
 SPEC = training.Spec("cnn4-w4", epochs=1, batch=64, fraction=0.2)
 
@@ -82,6 +83,16 @@ def kept_network(at):
 def distances(k=6):
     points = normal(k, 4)
     return torch.cdist(points, points)
+
+
+def a_battery(at):
+    """Augmentations, noise, and a span of three directions."""
+    found = batteries.battery(shown(at), 3, stream(0, "white"), stream(0, "matched"))
+    return found.more(local=normal(6, 3, 1, 8, 8, dtype=torch.float32).to(at))
+
+
+def pushed_battery(at):
+    return push_forward.gram(network(at), shown(at), a_battery(at).vectors, ["linear"])["linear"]
 
 
 def a_gram(at, k=4, name="gram"):

@@ -109,6 +109,14 @@ CALLS = [
     ("push_forward.pooled", lambda at: push_forward.gram(network(at), shown(at), vectors(at), ["act2"], view=push_forward.pooled)),
     ("push_forward.noise_gain_at_output", lambda at: push_forward.noise_gain_at_output(network(at), shown(at), "linear")),
     ("push_forward.validity", moved),
+    ("batteries.battery", lambda at: a_battery(at).groups),
+    ("batteries.Battery", lambda at: [a_battery(at).vectors, a_battery(at).inside("local")]),
+    ("batteries.described", lambda at: batteries.described(
+        network(at), shown(at), a_battery(at), {"act2": 0.5, "linear": 1.0}, by_image="blur")),
+    ("batteries.gains", lambda at: batteries.gains(pushed_battery(at), a_battery(at))),
+    ("batteries.ranks", lambda at: batteries.ranks(pushed_battery(at), a_battery(at))),
+    ("changes.followed", lambda at: changes.followed(network(at), shown(at), ["rotation"], [1.0], ["input", "linear"])),
+    ("changes.withstood", lambda at: changes.withstood(network(at), shown(at), labels(at), 0.1, 0.5, 0)),
     ("geometry.images", lambda at: geometry.images(shown(at))),
     ("geometry.centred", lambda at: geometry.centred(normal(4, 3).to(at))),
     ("geometry.root", lambda at: geometry.root(lambda t: t - 0.3, torch.zeros(3).to(at), torch.ones(3).to(at))),
@@ -135,6 +143,7 @@ CALLS = [
         normal(3, 7).to(at), normal(4, 7).to(at), normal(4, 7, name="start").to(at))),
     ("inversion.inverse_neighbourhood", lambda at: inversion.inverse_neighbourhood(
         [normal(5, 5).to(at), normal(5, 5, name="second").to(at)], 0.1, 3, stream(0))),
+    ("activations.varying", lambda at: activations.varying(network(at), shown(at), ["input", "act1:in", "linear"])),
     ("activations.record", lambda at: activations.record(network(at), shown(at), ["input", "act1:in", "linear"])),
     ("activations.collect", lambda at: activations.collect(network(at), shown(at), ["act1"], lambda point, a: a.mean(1), 4)),
     ("activations.order", lambda at: activations.order(network(at), shown(at))),
@@ -208,14 +217,16 @@ HERE = [
 APART = {
     # Of tables and names; and what is new, tried with the chapters alone (`test_chapters_on_devices`).
     "comparison": "against_chance between_kinds matched_distance on_diagonal", "decoders": "read", "embeddings": "losses",
-    "metrics": "by_name", "path": "evenly finite lengths matched points_of ratio summary trend",
-    "aliasing": "shift_gain", "architectures": "MLP CNN VGG ResNet Block Pad",
+    "metrics": "by_name unseen", "path": "evenly finite lengths matched points_of ratio summary trend",
+    "architectures": "MLP CNN VGG ResNet Block Pad",
     "cache": "folder whole write digest", "directions": "Shapes", "evaluation": "check unrounded differentiable",
     "fitting": "Spec steps_per_epoch rates", "flows": "Named Augmentation", "geometry": "Metric Sphere Flat",
     "grams": "Gram", "inversion": "Shift square_root_law", "jacobians": "Spectrum Split",
+    "known": "folded learned shift_gain",
     "models": "Name parse check named", "normalisation": "Normalisation", "numerics": "device stream numpy_stream", "optimisers": "Procedure Inverted log_spaced",
     "pretrained": "names check normalisation read", "pull_back": "Form", "push_forward": "Validity",
-    "quadratic": "shaped", "surfaces": "sphere", "tracing": "Call", "training": "Trained key", "user_models": "is_one check",
+    "quadratic": "shaped", "surfaces": "sphere", "tables": "log_means slope standardised",
+    "tracing": "Call", "training": "Trained key", "user_models": "is_one check",
     "zoo": "Zoo",
 }  # fmt: skip
 

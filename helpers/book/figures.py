@@ -1,19 +1,23 @@
-"""The house style of plots: one visual language, colours that survive colour-blindness, intervals as bands."""
+"""Figures of a chapter: all that draws, from here; estimates with intervals one below the other, and claims."""
 
-import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from helpers.book.contrasts import dotted as dotted
+from helpers.book.contrasts import heat as heat
+from helpers.book.contrasts import ratios as ratios
+from helpers.book.contrasts import signed as signed
+from helpers.book.curves import Panel as Panel
+from helpers.book.curves import band as band
+from helpers.book.curves import bands as bands
+from helpers.book.curves import beside as beside
+from helpers.book.curves import curves as curves
+from helpers.book.curves import room as room
+from helpers.book.curves import shaded as shaded
 from helpers.book.marks import across as across
 from helpers.book.marks import below as below
 from helpers.book.marks import level as level
@@ -24,192 +28,14 @@ from helpers.book.pictures import gallery as gallery
 from helpers.book.pictures import image as image
 from helpers.book.pictures import matrix as matrix
 from helpers.book.pictures import trail as trail
+from helpers.book.style import ARMS as ARMS
+from helpers.book.style import COLOURS as COLOURS
+from helpers.book.style import colour_of as colour_of
+from helpers.book.style import depth_colours as depth_colours
+from helpers.book.style import panels as panels
+from helpers.book.style import picture as picture
+from helpers.book.style import style as style
 from helpers.verdicts.intervals import t_interval
-
-_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _PINK, _GREY, _, _SKY = sns.color_palette("colorblind")
-# The palette's yellow is too faint for a line; a dark one, lest the colour-blind take it for vermilion.
-_DARK_YELLOW = (0.4, 1 / 3, 0.0)
-# One colour each in all chapters.
-COLOURS = {
-    "untrained": _GREY,
-    "trained": _BLUE,
-    "plain": _BLUE,
-    "augment": _GREEN,
-    "mixup": _ORANGE,
-    "manifold": _PURPLE,
-    "noise": _BROWN,
-    "no decay": _VERMILION,
-    "geometric": _SKY,
-    "photometric": _PINK,
-    "input noise": _DARK_YELLOW,
-    "adversarial": _VERMILION,
-    "resnet": _BLUE,
-    "vgg": _ORANGE,
-    "plainnet": _GREEN,
-    "mlp": _PURPLE,
-    "cnn": _BROWN,
-    "relu": _BLUE,
-    "gelu": _VERMILION,
-}
-ARMS = {  # faithful is hollow and dashed, corrected filled and solid
-    "faithful": {"linestyle": "--", "marker": "o", "markerfacecolor": "white"},
-    "corrected": {"linestyle": "-", "marker": "o"},
-}
-
-
-def style() -> None:
-    """White ground, no chart junk, SVG whose bytes depend on nothing but the data."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.9)
-    plt.rcParams |= {
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlelocation": "left",
-        "figure.dpi": 96,
-        "figure.facecolor": "white",
-        "figure.constrained_layout.use": True,
-        "legend.frameon": False,
-        "lines.markersize": 5,
-        "savefig.facecolor": "white",
-        "svg.fonttype": "path",  # the same letters on every machine
-        "svg.hashsalt": "layer-by-layer",
-    }
-    set_matplotlib_formats("svg", metadata={"Date": None})
-
-
-def colour_of(model: str) -> tuple[float, float, float]:
-    """The colour of an architecture's family; grey for one that has none."""
-    family = next((family for family in ("resnet", "vgg", "plain", "mlp", "cnn") if model.startswith(family)), "")
-    return COLOURS.get("plainnet" if family == "plain" else family, _GREY)
-
-
-def depth_colours(count: int) -> list[tuple[float, float, float]]:
-    """`count` shades for an ordered quantity, early light and late dark."""
-    return sns.color_palette("crest", count)
-
-
-def panels(columns: int, height: float = 3.2, rows: int = 1, **options) -> tuple[Figure, np.ndarray]:
-    """A grid (rows, columns) of axes as wide as the page's text."""
-    return plt.subplots(rows, columns, figsize=(8.4, height * rows), squeeze=False, **options)
-
-
-def picture(figure: Figure) -> Image:
-    """A figure that is a picture rather than lines: a PNG with twice the pixels that it is shown at."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=192, metadata={"Software": None})
-    plt.close(figure)
-    return Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96))
-
-
-def band(
-    ax: Axes, table: pd.DataFrame, x: str, y: str, colour, label: str = "", arm: str = "corrected", **line
-) -> None:  # fmt: skip
-    """Mean over seeds with its 95 % t-interval, the label at the line's end; y may be undefined at some x.
-
-    The interval is taken on the scale on which the axis is drawn, so that on a logarithmic one it stays positive.
-    """
-    log = ax.get_yscale() == "log"
-    values = table.assign(value=np.log10(table[y].where(table[y] > 0)) if log else table[y]).dropna(subset="value")
-    rows = [(at, t_interval(part.to_numpy())) for at, part in values.groupby(x)["value"]]
-    if not rows:
-        return
-    scale = (lambda v: 10.0 ** np.asarray(v)) if log else np.asarray
-    at = [row[0] for row in rows]
-    low, mid, high = (scale([getattr(row[1], name) for row in rows]) for name in ("low", "estimate", "high"))
-    ax.plot(at, mid, color=colour, **(ARMS[arm] | {"markeredgecolor": colour} | line))
-    ax.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
-    if label:
-        ax.annotate(label, (at[-1], mid[-1]), xytext=(5, 0), textcoords="offset points", color=colour,
-                    va="center", fontsize="small", annotation_clip=False)  # fmt: skip
-
-
-def bands(
-    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str, colours: Mapping | None = None,
-    labels: Mapping | None = None, dashed: Iterable = (), legend: bool = False, styles: Mapping | None = None, **line,
-) -> None:  # fmt: skip
-    """A `band` for each value of the column `by`, in the order of `colours`, or of the table.
-
-    Args:
-        colours: by value; shades of depth where there are none. Values that are not among them are not drawn.
-        labels: by value; the value itself where there is none. They stand at the lines' ends, or in the legend.
-        dashed: values that are drawn as published, hollow and dashed.
-        legend: label the lines for a legend, which the caller places.
-        styles: by value, what else its line is drawn with.
-    """
-    if colours is None:
-        values = list(dict.fromkeys(table[by]))
-        colours = dict(zip(values, depth_colours(len(values))))
-    for value, colour in colours.items():
-        rows = table[table[by] == value]
-        if not len(rows):
-            continue
-        arm, label = "faithful" if value in dashed else "corrected", (labels or {}).get(value, str(value))
-        how = line | (styles or {}).get(value, {})
-        band(ax, rows, x, y, colour, "" if legend else label, arm, **how)
-        if legend:
-            ax.plot([], [], color=colour, label=label, **(ARMS[arm] | {"markeredgecolor": colour} | how))
-
-
-class Panel(NamedTuple):
-    """One panel of `curves`: a column of a table against another, and how its axes are labelled.
-
-    With a `by` of its own it has its own colours and labels, too; with a `legend` (options of one, such as `loc`) its
-    own legend, inside; with a `level` a dotted line at that height.
-    """
-
-    rows: pd.DataFrame
-    y: str
-    title: str = ""
-    ylabel: str = ""
-    x: str = "depth"
-    xlabel: str = "relative depth"
-    scale: str = "linear"
-    ylim: tuple | None = None
-    dashed: Iterable = ()
-    xscale: str = "linear"
-    styles: Mapping | None = None
-    by: str = ""
-    colours: Mapping | None = None
-    labels: Mapping | None = None
-    legend: Mapping | None = None
-    level: float | int | None = None
-
-
-def curves(
-    panels_of: Sequence[Panel], by: str = "", colours: Mapping | None = None, labels: Mapping | None = None,
-    legend: str = "beside", rows: int = 1, height: float = 3.0, **options,
-) -> tuple[Figure, np.ndarray]:  # fmt: skip
-    """A figure of panels, row by row, each with a band for each value of the column `by`; figure and axes.
-
-    Args:
-        legend: where the values are named once: `beside` the first row's last panel, `inside` it, at the `ends` of the
-            lines of the last panel, or nowhere.
-        options: of `panels`, such as `sharey`, and of `bands`, such as `marker`.
-    """
-    shared = {name: options.pop(name) for name in ("sharex", "sharey", "width_ratios") if name in options}
-    fig, axes = panels(math.ceil(len(panels_of) / rows), height=height, rows=rows, **shared)
-    for ax, panel in zip(axes.flat, panels_of):
-        ax.set(xscale=panel.xscale, yscale=panel.scale)
-        own = panel if panel.by else Panel(panel.rows, panel.y, by=by, colours=colours, labels=labels)
-        in_legend = legend in ("beside", "inside") or panel.legend is not None
-        named = in_legend or legend == "ends" and panel is panels_of[-1]
-        words = own.labels if named else dict.fromkeys(panel.rows[own.by], "")
-        drawn = own.by, own.colours, words, panel.dashed, in_legend, panel.styles
-        bands(ax, panel.rows, panel.x, panel.y, *drawn, **options)
-        named_below = not shared.get("sharex") or ax in axes[-1]
-        ax.set(xlabel=panel.xlabel if named_below else "", ylabel=panel.ylabel, title=panel.title)
-        if panel.level is not None:
-            ax.axhline(panel.level, color="black", linestyle=":", linewidth=1)
-        if panel.ylim:
-            ax.set_ylim(panel.ylim)
-        if panel.legend is not None:
-            ax.legend(**{"fontsize": "small", **panel.legend})
-    if legend == "beside":
-        beside(axes[0, -1])
-    elif legend == "inside":
-        axes[0, -1].legend(fontsize="small")
-    elif legend == "ends":
-        room(axes)
-    return fig, axes
 
 
 def intervals(ax: Axes, places: Sequence[float], found: Sequence, colour, label: str = "", across: bool = False, **dot) -> None:
@@ -249,37 +75,15 @@ def along(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
 
 
-def beside(ax: Axes, **options) -> None:
-    """The legend to the right of a panel."""
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), **options)
-
-
-def shaded(ax: Axes, lines: Mapping[str, tuple], style: str | Sequence[str] = "-", **options) -> None:
-    """Lines (x, y) by name for an ordered quantity, early light and late dark, named for a legend."""
-    styles = [style] * len(lines) if isinstance(style, str) else style
-    for (name, (x, y)), how, colour in zip(lines.items(), styles, depth_colours(len(lines))):
-        ax.plot(x, y, how, color=colour, label=name, **options)
-
-
-def room(axes, share: float = 0.3) -> None:
-    """Room at the right of each panel for the labels at the lines' ends, without ticks in it."""
-    limits = [(ax, *ax.get_xlim(), ax.get_xticks()) for ax in np.ravel(axes)]
-    for ax, low, high, ticks in limits:
-        log = ax.get_xscale() == "log"
-        ax.set_xlim(low, high * (high / low) ** share if log else high + share * (high - low))
-        if not log:
-            ax.set_xticks([tick for tick in ticks if low <= tick <= high])
-
-
 def forest(ax: Axes, table: pd.DataFrame, register: Mapping) -> None:
     """Estimate and interval of each judged claim, one row a claim; faithful hollow, corrected filled; bounds as ticks."""
-    table = table.dropna(subset="estimate")
+    table, blue = table.dropna(subset="estimate"), COLOURS["trained"]
     names = list(dict.fromkeys(table["claim"]))
     for _, row in table.iterrows():
         hollow = row["arm"] == "faithful"
         y = names.index(row["claim"]) + (-0.15 if hollow else 0.15)
-        ax.plot([row["low"], row["high"]], [y, y], color=_BLUE, linestyle="--" if hollow else "-", linewidth=1.8)
-        ax.plot(row["estimate"], y, "o", color=_BLUE, markerfacecolor="white" if hollow else _BLUE)
+        ax.plot([row["low"], row["high"]], [y, y], color=blue, linestyle="--" if hollow else "-", linewidth=1.8)
+        ax.plot(row["estimate"], y, "o", color=blue, markerfacecolor="white" if hollow else blue)
     for y, name in enumerate(names):
         rule = next(iter(register[name].rules.values()))
         ticks = (-rule.bound, rule.bound) if rule.kind == "within" else (rule.bound,)
