@@ -2,5 +2,6 @@
 
 from helpers.verdicts import claims, judging, statistics, tables
 from helpers.verdicts.intervals import Interval, bootstrap_interval, holm, partial_spearman, spearman, t_interval
+from helpers.verdicts.picking import by_seed, pick, trend
 from helpers.verdicts.tables import spell
 from helpers.verdicts.values import tidy
