@@ -46,8 +46,8 @@ def outcome(
 ) -> Row:
     """Where a search ends that begins at `begin`: medians over images, and of images the share that is a `collision`.
 
-    `error` is the distance of images over that of the noise; `residual` that of codes
-    and `relative` the same over the length of the target.
+    `error` is the distance of images over that of the noise; `residual` that of codes, and `relative` the same over the
+    length of the target's code.
     """
     found = invert(model, point, images, begin, procedure)
     shift = shifted(model, point, images, stream(seed, "shift"))
@@ -64,7 +64,7 @@ def reading(
     model: nn.Module, point: Point, images: Images, seen: Float[Tensor, "m c h w"], noise: Images, seed: int,
     procedure: Procedure, **how: int | float,
 ) -> tuple[Row, Images]:  # fmt: skip
-    """What a decoder reads that has `seen` other images, `how` trained as for `decoders.read`; and the search from there.
+    """What a decoder reads that has `seen` other images (`how` it is trained: `decoders.read`), and the search from it.
 
     Returns:
         Median distances over that of the noise, of what is read, `error`, and of what is then sought, `then`, with the
