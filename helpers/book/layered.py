@@ -3,7 +3,7 @@
 Tables have a column `point`, in the order in which points stand; `names` says what they are called under an axis.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -75,6 +75,14 @@ def shaded(
     return fig, axes
 
 
+def lines(
+    rows: pd.DataFrame, y: str, names: Mapping[str, str], x: str = "", of: Callable = np.asarray
+) -> dict[str, tuple]:  # fmt: skip
+    """For `shaded`: of each row, named by its point, a list of numbers against another, or against 1, 2, ..."""
+    against = [range(1, len(values) + 1) for values in rows[y]] if not x else map(of, rows[x])
+    return {names.get(p, p): (a, of(b)) for p, a, b in zip(rows["point"], against, rows[y])}
+
+
 def stacked(
     panels: Mapping[str, pd.DataFrame], parts: Mapping[str, str], names: Mapping[str, str], ylabel: str
 ) -> Drawn:  # fmt: skip
@@ -90,6 +98,31 @@ def stacked(
     axes[0, 0].set_ylabel(ylabel)
     figures.beside(axes[0, -1])
     return fig, axes
+
+
+def styled(
+    ax: Axes, drawn: Mapping[str, tuple[pd.DataFrame, str, str, str]], by: str, colours: Mapping,
+    names: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Several measures along the points: by label, rows, column, marker and line style; colours by value of a column.
+
+    The legend has the labels in the last colour.
+    """
+    for label, (rows, y, marker, line) in drawn.items():
+        style = {"marker": marker, "linestyle": line}
+        bands(ax, rows, y, by, colours, names, dict.fromkeys(colours, ""), legend=False, **style)
+        ax.plot([], [], color=list(colours.values())[-1], label=label, **style)
+
+
+def marked(
+    ax: Axes, place: float | int, heights: pd.Series, marks: Mapping[str, tuple[str, str]], colours: Mapping
+) -> None:  # fmt: skip
+    """Large marks at one place: heights by name, which has a marker and a label, and by group, which has a colour."""
+    for name, (marker, label) in marks.items():
+        style = {"marker": marker, "linestyle": "", "markeredgecolor": "black"}
+        for group, colour in colours.items():
+            ax.plot(place, heights[name, group], color=colour, markersize=11, **style)
+        ax.plot([], [], color=list(colours.values())[-1], label=label, markersize=9, **style)
 
 
 def pictured(

@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from numpy.typing import ArrayLike
@@ -88,16 +89,23 @@ def steadiness(
     return [{"seed": seed, "amplification": value} for seed, value in zip(seeds, dense.amplified(net))]
 
 
-def slope(x: ArrayLike, y: ArrayLike) -> float:
-    """Decades of y that one of x adds: the slope of log10 y on x."""
-    return float(np.polyfit(x, np.log10(y), 1)[0])
-
-
 def needed(widths: ArrayLike, passed: ArrayLike) -> float:
     """log2 of the smallest width that passes; of twice the largest if none does."""
     widths = np.asarray(widths, dtype=float)
     enough = widths[np.asarray(passed)]
     return float(np.log2(enough.min() if len(enough) else 2 * widths.max()))
+
+
+def widths_needed(table: pd.DataFrame, passed: pd.Series) -> pd.DataFrame:
+    """`needed` of a table's `width`, one row a `seed`, one column a number of `layers`; `passed` says which rows do."""
+    by = table.assign(passed=passed).groupby(["seed", "layers"])
+    found = pd.Series({at: needed(rows["width"], rows["passed"]) for at, rows in by})
+    return found.rename_axis(["seed", "layers"]).unstack()
+
+
+def growth(widths: pd.DataFrame) -> pd.Series:
+    """What a further layer adds to each row of widths: the slope on the numbers of layers, the columns."""
+    return widths.apply(lambda row: np.polyfit(row.index, row, 1)[0], axis=1)
 
 
 def _network(widths: Sequence[int], seeds: Sequence[int], weights: str, relu: bool = False) -> dense.Dense:

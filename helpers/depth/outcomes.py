@@ -89,6 +89,13 @@ def blind(images: Images, seen: Float[Tensor, "m c h w"], noise: Float[Tensor, "
     return {name: float((far / away).median()) for name, far in found.items()}
 
 
+def one_by_one(model: nn.Module, images: Images, last: str, procedure: Procedure, seed: int) -> list[Row]:
+    """Median relative `error` of the search after each `operation`, by kind, up to the first of the last kind."""
+    error = lambda point: layers.seek(model, point, images, procedure, seed)[0].relative_error.median()
+    kinds = layers.operations(model, images, last)
+    return [{"operation": kind, "error": float(error(point))} for point, kind in kinds.items()]
+
+
 def sampled(model: nn.Module, images: Images, begin: Images, procedure: Procedure, count: int) -> list[Row]:
     """Searches at `count` points, evenly from the first after the input to the last: `point` and `layers.summary`."""
     points, rows = list(models.points(model, images[:1]))[1:], []

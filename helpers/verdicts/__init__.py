@@ -2,6 +2,6 @@
 
 from helpers.verdicts import claims, judging, statistics, tables
 from helpers.verdicts.intervals import Interval, bootstrap_interval, holm, partial_spearman, spearman, t_interval
-from helpers.verdicts.picking import by_seed, pick, trend
+from helpers.verdicts.picking import by_seed, decades, less, pick, tilt, trend
 from helpers.verdicts.tables import spell
-from helpers.verdicts.values import tidy
+from helpers.verdicts.values import paired, tidy

@@ -1,6 +1,6 @@
 """Rows of a table of measurements, and what they say of each seed: the values that rules are about."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,3 +37,24 @@ def trend(table: pd.DataFrame, column: str, points: Sequence[str], **values) -> 
         return np.median(spearman(np.arange(len(points)), numbers))
 
     return by_seed(table, along, **values)
+
+
+def tilt(table: pd.DataFrame, x: str, y: str, **values) -> pd.Series:
+    """Decades of y that one of x adds, by seed, over the rows with these values: the slope of log10 y on x."""
+    return by_seed(table, lambda rows: np.polyfit(rows[x], np.log10(rows[y]), 1)[0], **values)
+
+
+def decades(table: pd.DataFrame, column: str, to: Mapping, since: Mapping, **values) -> pd.Series:
+    """log10 of a column's mean where `to` says over that where `since` does, by seed, of the rows with these values."""
+    rows = pick(table, **values)
+    return np.log10(by_seed(rows, column, **to) / by_seed(rows, column, **since))
+
+
+def less(table: pd.DataFrame, columns: Sequence[str], keys: Sequence[str], **reference) -> pd.DataFrame:
+    """The table with these columns less those of the reference, the rows with its values, that agree in the keys.
+
+    NaN where there is no such row; ValueError where there are several.
+    """
+    rows = table.set_index(list(keys))
+    rows[list(columns)] -= pick(rows, **reference)[list(columns)].reindex(rows.index)
+    return rows.reset_index()

@@ -85,3 +85,26 @@ def test_steps_are_the_only_ticks(ax):
     layered.steps(ax, [25, 0.05])
     assert ax.get_xscale() == "log" and list(ax.get_xticks()) == [25, 0.05] and ticks(ax) == ["25", "0.05"]
     assert not len(ax.get_xticks(minor=True))
+
+
+def test_lines_are_lists_against_each_other_or_against_numbers():
+    rows = pd.DataFrame({"point": ["conv1", "fc"], "x": [[1, 2], [3]], "y": [[5, 6], [7]]})
+    double = lambda values: [2 * value for value in values]
+    assert layered.lines(rows, "y", NAMES, "x", double) == {"conv": ([2, 4], [10, 12]), "logits": ([6], [14])}
+    numbered = layered.lines(rows, "y", {})
+    assert [list(x) for x, _ in numbered.values()] == [[1, 2], [1]] and list(numbered) == ["conv1", "fc"]
+
+
+def test_styled_measures_and_marks_are_named_once_in_the_last_colour(ax):
+    colours = {"a": (1, 0, 0), "b": (0, 0, 1)}
+    drawn = {"solid": (ROWS, "error", "o", "-"), "dots": (ROWS, "error", "s", ":")}
+    layered.styled(ax, drawn, "net", colours, NAMES)
+    lines = [line for line in ax.lines if len(line.get_xdata())]
+    assert [line.get_linestyle() for line in lines] == ["-", "-", ":", ":"]
+    assert [line.get_color() for line in lines] == [(1, 0, 0), (0, 0, 1)] * 2
+    heights = pd.Series({("x", "a"): 1.0, ("x", "b"): 2.0, ("y", "a"): 9.0})
+    layered.marked(ax, 4, heights, {"x": ("*", "the x")}, colours)
+    marks = [(line.get_xdata()[0], line.get_ydata()[0], line.get_color()) for line in ax.lines[-3:-1]]
+    assert marks == [(4, 1, (1, 0, 0)), (4, 2, (0, 0, 1))] and ax.lines[-2].get_marker() == "*"
+    handles, labels = ax.get_legend_handles_labels()
+    assert labels == ["solid", "dots", "the x"] and {handle.get_color() for handle in handles} == {(0, 0, 1)}

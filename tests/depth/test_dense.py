@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -146,10 +147,20 @@ def test_training_changes_how_steady_an_inverse_is():
     assert all(a["amplification"] != b["amplification"] for a, b in zip(after, before))
 
 
-def test_slopes_are_decades_and_widths_doublings():
-    assert laws.slope([1, 2, 3], [0.5, 5, 50]) == pytest.approx(1)
+def test_widths_are_doublings():
     assert laws.needed([4, 1, 2], [True, False, True]) == 1
     assert laws.needed([1, 2], [False, False]) == 2  # twice the largest
+
+
+def test_widths_needed_stand_by_seed_and_layers_and_grow():
+    table = pd.DataFrame({
+        "width": [1, 2, 4] * 4, "layers": [1] * 3 + [2] * 3 + [2] * 3 + [1] * 3, "seed": [5] * 6 + [3] * 6,
+        "error": [9, 0, 0, 9, 9, 0, 0, 0, 0, 9, 9, 9],
+    })  # fmt: skip
+    found = laws.widths_needed(table, table["error"] < 1)
+    assert found.loc[5].tolist() == [1, 2] and found.loc[3].tolist() == [3, 0]  # three: of twice the largest
+    assert list(found.columns) == [1, 2] and found.index.name == "seed"
+    assert laws.growth(found).to_dict() == pytest.approx({5: 1, 3: -3})
 
 
 def test_unknown_weights_are_refused():

@@ -167,3 +167,5 @@ def test_searches_through_an_identity_end_at_the_image_wherever_they_begin(image
     assert apart.shape == (11, 11) and apart[0, 6:].max() < 1e-3  # the ends are the target
     grey = (images - 0.5).flatten(1).square().mean(1).sqrt().mean()
     assert apart[0, 5] == pytest.approx(float(grey), rel=1e-5)
+    told = depth.starts.told(scaled(), "0", images, procedures, 0, "two")
+    assert told["searches"] == rows and [row["distances"] for row in told["apart"]] == apart.tolist()

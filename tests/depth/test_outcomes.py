@@ -102,6 +102,16 @@ def test_the_blind_know_the_mean_or_the_nearest_image():
     assert found == pytest.approx({"mean training image": 0.25, "nearest training image": 0.125})
 
 
+def test_operations_are_inverted_one_after_the_other(images):
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.MaxPool2d(8), nn.Flatten()).eval()
+    nn.init.ones_(net[0].weight)
+    rows = outcomes.one_by_one(net.requires_grad_(False), images, "MaxPool2d", EXACT, 0)
+    assert [row["operation"] for row in rows] == ["Conv2d", "ReLU", "MaxPool2d"]
+    assert max(rows[0]["error"], rows[1]["error"]) < 1e-3 and rows[2]["error"] > 0.9
+    end, _ = layers.seek(net, "2", images, EXACT, 0)
+    assert rows[2]["error"] == float(end.relative_error.median())
+
+
 def test_points_are_sampled_from_the_first_to_the_last(images):
     net = models.build("resnet8", classes=10).eval().requires_grad_(False)
     points = list(models.points(net, images[:1]))[1:]

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from helpers.verdicts import by_seed, pick, trend
+from helpers.verdicts import by_seed, decades, less, pick, tilt, trend
 
 TABLE = pd.DataFrame({
     "seed": [7, 7, 7, 3, 3, 3],
@@ -53,3 +53,28 @@ def test_of_lists_each_image_has_a_trend_and_the_median_counts():
 def test_a_point_without_a_row_is_an_error():
     with pytest.raises(KeyError):
         trend(TABLE, "error", ["a", "d"])
+
+
+def test_a_tilt_is_in_decades():
+    table = pd.DataFrame({"seed": [1, 1, 1, 2, 2], "x": [1, 2, 3, 1, 3], "y": [0.5, 5, 50, 100, 1]})
+    table["kind"] = list("aaabb")
+    assert tilt(table, "x", "y").to_dict() == pytest.approx({1: 1, 2: -1})
+    only = tilt(table, "x", "y", kind="a")
+    assert only[1] == pytest.approx(1) and math.isnan(only[2])
+
+
+def test_decades_lie_between_two_picks():
+    table = TABLE.assign(error=[1.0, 10, 100, 5, 0.5, 7])
+    assert decades(table, "error", {"point": "b"}, {"point": "a"}).to_dict() == pytest.approx({7: 1, 3: -1})
+    found = decades(table, "error", {"point": "b"}, {"point": "a"}, kind="x")
+    assert found[7] == pytest.approx(1) and math.isnan(found[3])  # the other seed's b is of another kind
+
+
+def test_a_reference_is_taken_off_where_the_keys_agree():
+    found = less(TABLE[TABLE["seed"] == 7], ["error"], ["point"], kind="x").set_index("point")["error"]
+    assert found[["a", "b"]].tolist() == [0, 0] and math.isnan(found["c"])
+    table = pd.concat([TABLE, TABLE.assign(kind="base", error=1.0)])
+    found = less(table, ["error"], ["seed", "point"], kind="base")
+    assert found["error"].tolist() == [0, 1, 5, 4, 3, 2, *[0] * 6]
+    with pytest.raises(ValueError, match="duplicate"):
+        less(table, ["error"], ["seed"], kind="base")
