@@ -42,9 +42,13 @@ def curves(
     panels: Sequence[Panel], by: str, colours: Mapping, names: Mapping[str, str], level: float | int | None = None,
     **options,
 ) -> Drawn:  # fmt: skip
-    """`figures.curves` along the points, with a dotted line at a level."""
+    """`figures.curves` along the points, with a dotted line at a level; the legend may stand in the `first` panel, too."""
     along = [panel._replace(rows=placed(panel.rows), x="place", xlabel="") for panel in panels]
-    fig, axes = figures.curves(along, by, colours, **options)
+    in_first = options.get("legend") == "first"
+    fig, axes = figures.curves(along, by, colours, **options | ({"legend": "inside"} if in_first else {}))
+    if in_first:
+        axes[0, -1].get_legend().remove()
+        axes[0, 0].legend(fontsize="small")
     for ax, panel in zip(axes.flat, panels):
         named(ax, panel.rows["point"], names)
         if level is not None:
@@ -81,6 +85,30 @@ def lines(
     """For `shaded`: of each row, named by its point, a list of numbers against another, or against 1, 2, ..."""
     against = [range(1, len(values) + 1) for values in rows[y]] if not x else map(of, rows[x])
     return {names.get(p, p): (a, of(b)) for p, a, b in zip(rows["point"], against, rows[y])}
+
+
+def corner(ax: Axes, left: float | int, top: float | int, at: float | int = 1) -> None:
+    """Dotted lines at a value of both axes, and a shade in the corner above one and left of the other."""
+    ax.fill_between([left, at], at, top, color="black", alpha=0.06, linewidth=0)
+    ax.axvline(at, **DOTTED)
+    ax.axhline(at, **DOTTED)
+
+
+def expected(
+    ax: Axes, x: np.ndarray, y: np.ndarray, name: str, found: pd.DataFrame, markers: Mapping[str, str]
+) -> None:  # fmt: skip
+    """A black line that is expected, and beside it, with a shade and a marker each, columns of what was found."""
+    ax.plot(x, y, color="black", linewidth=1, label=name)
+    lines = {column: (found.index, found[column]) for column in markers}
+    figures.shaded(ax, lines, list(markers.values()), linestyle="")
+
+
+def keys(ax: Axes, levels: Mapping[str, float], colours: Mapping, labels: Mapping) -> None:
+    """Thin black levels with their labels, solid, dotted and so on, and what colours are, for the legend."""
+    for (label, height), line in zip(levels.items(), ("-", ":", "--", "-.")):
+        ax.axhline(height, linestyle=line, label=label, color="black", linewidth=0.8)
+    for name, colour in colours.items():
+        ax.plot([], [], color=colour, linewidth=4, label=labels[name])
 
 
 def stacked(

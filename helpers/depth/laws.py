@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.depth import dense
 from helpers.depth.inversion import inverse_neighbourhood, projection, square_root_law
 from helpers.depth.optimisers import Procedure
+from helpers.networks.datasets import Dataset
 from helpers.networks.numerics import stream
 
 Rows = Float[Tensor, "m D"]
@@ -79,13 +80,13 @@ def neighbourhoods(side: int, layers: int, seeds: Sequence[int], weights: str, d
 
 
 def steadiness(
-    pixels: int, classes: int, seeds: Sequence[int], images: Float[Tensor, "n D"] | None = None,
-    labels: Int64[Tensor, "n"] | None = None, batch: int = 128,
+    pixels: int, classes: int, seeds: Sequence[int], lesson: Dataset | None = None, batch: int = 128
 ) -> Table:  # fmt: skip
-    """`amplification` of noise by the inverse of three square layers, before training or, given images, after it."""
+    """`amplification` of noise by the inverse of three square layers, before training or, given a lesson, after it."""
     net = _network([pixels] * 4 + [classes], seeds, WEIGHTS[0])
-    if images is not None:
-        net = dense.learned(net.to(images), images, labels, batch)
+    if lesson is not None:
+        images = lesson.train_images.flatten(1) / 255
+        net = dense.learned(net.to(images), images, lesson.train_labels, batch)
     return [{"seed": seed, "amplification": value} for seed, value in zip(seeds, dense.amplified(net))]
 
 

@@ -1,9 +1,10 @@
 """Where searches at a layer end, told for tables: rows of medians over images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -39,6 +40,27 @@ def told(
     off = image_similarity.off_manifold(found.images, by.manifold, by.parts)
     rows = [{"part": part, "mmd": off[part]} | layers.summary(values, of) for part, of in by.parts.items()]
     return rows, layers.way(found, values)
+
+
+def searched(
+    model: nn.Module, images: Images, asked: Sequence[tuple[str, Point, Procedure]], seed: int, by: Judged,
+    looked_at: Mapping[str, int],
+) -> dict[str, list[Row]]:  # fmt: skip
+    """Tables of searches from the seed's noise, each with its name, point and procedure: `rows` and `ways` as `told`.
+
+    And `spectra`: what the layer sees (`layers.seen`) at so many of the images, for the searches that are `looked_at`.
+    """
+    tables = {"rows": [], "ways": [], "spectra": []}
+    for search, point, procedure in asked:
+        where = {"search": search, "point": point}
+        found = layers.seek(model, point, images, procedure, seed)
+        rows, way = told(model, point, images, *found, seed, by)
+        tables["rows"] += [where | row for row in rows]
+        tables["ways"].append(where | way)
+        if search in looked_at:
+            seen = layers.seen(model, point, images, *found, seed, looked_at[search])
+            tables["spectra"].append({"point": point} | seen)
+    return tables
 
 
 def outcome(
@@ -94,6 +116,18 @@ def one_by_one(model: nn.Module, images: Images, last: str, procedure: Procedure
     error = lambda point: layers.seek(model, point, images, procedure, seed)[0].relative_error.median()
     kinds = layers.operations(model, images, last)
     return [{"operation": kind, "error": float(error(point))} for point, kind in kinds.items()]
+
+
+def added(table: pd.DataFrame, by: Sequence[str] = ("condition", "seed")) -> pd.DataFrame:
+    """What operations one after the other (`one_by_one`) add to the `error`, one row a network.
+
+    `all` is the error after the last less that after the first; `last` what the last adds, less the most of the others.
+    """
+    place = table.groupby(list(by)).cumcount()
+    after = table.assign(place=place).set_index([*by, "place"])["error"].unstack()
+    steps = after.diff(axis=1).iloc[:, 1:]
+    most = steps.iloc[:, :-1].max(axis=1).fillna(0)
+    return pd.DataFrame({"all": after.iloc[:, -1] - after.iloc[:, 0], "last": steps.iloc[:, -1] - most})
 
 
 def sampled(model: nn.Module, images: Images, begin: Images, procedure: Procedure, count: int) -> list[Row]:

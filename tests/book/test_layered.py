@@ -108,3 +108,33 @@ def test_styled_measures_and_marks_are_named_once_in_the_last_colour(ax):
     assert marks == [(4, 1, (1, 0, 0)), (4, 2, (0, 0, 1))] and ax.lines[-2].get_marker() == "*"
     handles, labels = ax.get_legend_handles_labels()
     assert labels == ["solid", "dots", "the x"] and {handle.get_color() for handle in handles} == {(0, 0, 1)}
+
+
+def test_a_legend_may_be_in_the_first_panel():
+    panels = [figures.Panel(ROWS, "error")] * 2
+    _, axes = layered.curves(panels, "net", {"a": "blue", "b": "red"}, NAMES, legend="first")
+    assert axes[0, 1].get_legend() is None
+    assert [text.get_text() for text in axes[0, 0].get_legend().get_texts()] == ["a", "b"]
+
+
+def test_a_corner_is_above_one_line_and_left_of_the_other(ax):
+    layered.corner(ax, 0.25, 8, at=2)
+    x, y = ax.collections[0].get_paths()[0].vertices.T
+    assert (x.min(), x.max(), y.min(), y.max()) == (0.25, 2, 2, 8)
+    assert list(ax.lines[0].get_xdata()) == [2, 2] and list(ax.lines[1].get_ydata()) == [2, 2]
+
+
+def test_what_is_found_stands_beside_what_is_expected(ax):
+    found = pd.DataFrame({"one": [1.0, 2.0], "two": [3.0, 4.0]}, index=[0.5, 1.5])
+    layered.expected(ax, np.array([0, 1]), np.array([5, 6]), "law", found, {"two": "x", "one": "o"})
+    assert [line.get_label() for line in ax.lines] == ["law", "two", "one"]
+    assert ax.lines[0].get_color() == "black" and list(ax.lines[0].get_ydata()) == [5, 6]
+    assert list(ax.lines[1].get_xdata()) == [0.5, 1.5] and list(ax.lines[1].get_ydata()) == [3, 4]
+    assert ax.lines[1].get_marker() == "x" and ax.lines[1].get_linestyle() == "None"
+
+
+def test_keys_are_levels_and_colours(ax):
+    layered.keys(ax, {"mean": 0.5, "nearest": 0.25}, {"a": "red"}, {"a": "first"})
+    assert ax.get_legend_handles_labels()[1] == ["mean", "nearest", "first"]
+    assert [line.get_linestyle() for line in ax.lines] == ["-", ":", "-"]
+    assert list(ax.lines[1].get_ydata()) == [0.25, 0.25] and ax.lines[2].get_color() == "red"

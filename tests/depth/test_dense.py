@@ -11,6 +11,7 @@ from helpers.depth import dense, laws
 from helpers.depth.dense import Dense
 from helpers.depth.inversion import square_root_law
 from helpers.depth.optimisers import Procedure
+from helpers.networks import datasets
 from helpers.networks.numerics import stream
 
 SEEDS = (3, 4, 7)
@@ -141,8 +142,9 @@ def test_pre_images_through_orthogonal_layers_are_as_far_apart_as_codes():
 
 
 def test_training_changes_how_steady_an_inverse_is():
-    before = laws.steadiness(6, 6, SEEDS)
-    after = laws.steadiness(6, 6, SEEDS, torch.eye(6), torch.arange(6), batch=8)
+    digits = datasets.load("digits")
+    before = laws.steadiness(64, 10, SEEDS)
+    after = laws.steadiness(64, 10, SEEDS, digits, batch=8)
     assert [row["seed"] for row in after] == list(SEEDS)
     assert all(a["amplification"] != b["amplification"] for a, b in zip(after, before))
 

@@ -41,7 +41,7 @@ def test_stages_lie_where_their_names_say():
     found = layers.ranges(["conv1", "layer1.0", "layer2.0", "layer3.0", "avgpool", "linear"])
     assert found["all"][:-1] == found["order"] and found["order"][1:] == found["body"]
     assert found["stem"] == ["conv1"] and found["logits"] == ["linear"] and found["last"] == ["layer3.0"]
-    assert found["early"] == ["layer1.0", "layer2.0"] and found["middle"] == ["layer2.0", "layer3.0"]
+    assert found["first"] == ["layer1.0"] and found["early"] == ["layer1.0", "layer2.0"] and found["middle"] == ["layer2.0", "layer3.0"]
     assert found["deep"] == ["layer3.0", "avgpool"]
     short = layers.ranges(["act1", "linear"])
     assert short["body"] == short["order"] == short["last"] == ["act1"] and short["middle"] == []
@@ -53,7 +53,8 @@ def test_stages_lie_where_their_names_say():
 ])  # fmt: skip
 def test_stages_have_names_for_an_axis(name, expected, images):
     net = networks.build(name, classes=10).eval()
-    assert list(layers.names(net, layers.stages(net, images)).values()) == expected
+    points = layers.stages(net, images)
+    assert layers.names({name: net}, {name: points}) == dict(zip(points, expected))
 
 
 def test_points_stand_once_where_the_first_convolution_is_one(images):

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -57,6 +58,21 @@ def test_a_search_of_results_agrees_where_the_judge_sees_the_targets(images):
     assert [row["agreement"] for row in rows] == [0, 0]
 
 
+def test_searches_are_told_one_after_the_other_and_some_are_looked_at(images):
+    asked = [("slow", "0", SHORT), ("quick", "0", EXACT)]
+    judged = outcomes.Judged(brightness, images.flip(0), PARTS)
+    tables = outcomes.searched(scaled(3.0), images, asked, 3, judged, {"quick": 2})
+    assert [(row["search"], row["part"]) for row in tables["rows"]] == [
+        ("slow", "first"), ("slow", "rest"), ("quick", "first"), ("quick", "rest"),
+    ]  # fmt: skip
+    of = (scaled(3.0), "0", images)
+    found = layers.seek(*of, EXACT, 3)
+    rows, way = outcomes.told(*of, *found, 3, judged)
+    where = {"search": "quick", "point": "0"}
+    assert tables["rows"][2:] == [where | row for row in rows] and tables["ways"][1] == where | way
+    assert tables["spectra"] == [{"point": "0"} | layers.seen(*of, *found, 3, 2)]
+
+
 def test_errors_of_outcomes_are_over_the_distance_of_the_noise(images):
     noise = depth.start(images, stream(1, "start"))
     still = Procedure(rate=(1e-12, 1e-12), steps=1)
@@ -110,6 +126,19 @@ def test_operations_are_inverted_one_after_the_other(images):
     assert max(rows[0]["error"], rows[1]["error"]) < 1e-3 and rows[2]["error"] > 0.9
     end, _ = layers.seek(net, "2", images, EXACT, 0)
     assert rows[2]["error"] == float(end.relative_error.median())
+
+
+def test_what_operations_add_is_told_by_network():
+    table = pd.DataFrame({
+        "condition": ["a"] * 4 + ["b"] * 4, "seed": [1] * 8,
+        "operation": ["Conv2d", "ReLU", "Conv2d", "MaxPool2d"] * 2,
+        "error": [0.0, 0.25, 0.5, 1.0, 0.5, 0.75, 0.0, 0.25],
+    })  # fmt: skip
+    found = outcomes.added(table)
+    assert found.loc[("a", 1)].to_dict() == {"all": 1, "last": 0.25}
+    assert found.loc[("b", 1)].to_dict() == {"all": -0.25, "last": 0}
+    alone = outcomes.added(table[table["operation"].isin(["ReLU", "MaxPool2d"])])
+    assert alone.loc[("a", 1)].to_dict() == {"all": 0.75, "last": 0.75}  # there is no other
 
 
 def test_points_are_sampled_from_the_first_to_the_last(images):
