@@ -42,7 +42,7 @@ def curves(
     panels: Sequence[Panel], by: str, colours: Mapping, names: Mapping[str, str], level: float | int | None = None,
     **options,
 ) -> Drawn:  # fmt: skip
-    """`figures.curves` along the points, with a dotted line at a level; the legend may stand in the `first` panel, too."""
+    """`figures.curves` along the points, with a dotted line at a level; the legend may be in the `first` panel."""
     along = [panel._replace(rows=placed(panel.rows), x="place", xlabel="") for panel in panels]
     in_first = options.get("legend") == "first"
     fig, axes = figures.curves(along, by, colours, **options | ({"legend": "inside"} if in_first else {}))
@@ -165,9 +165,10 @@ def pictured(
     return of_panel.subplots(), axes
 
 
-def below(ax: Axes, **options) -> None:
-    """The legend of a panel under it, in two columns."""
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, **options)
+def below(ax: Axes, title: str, ylabel: str, fontsize: str = "small") -> None:
+    """What a panel of errors shows, from just below zero, and its legend under it, in two columns."""
+    ax.set(title=title, ylabel=ylabel, ylim=(-0.03, None))
+    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=fontsize)
 
 
 def steps(ax: Axes, ticks: Sequence[float | int]) -> None:

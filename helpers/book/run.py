@@ -16,6 +16,7 @@ from helpers.book.parameters import parameters, table, validate
 from helpers.networks import numerics
 from helpers.networks.cache import digest
 
+
 @dataclass
 class Run:
     """What a chapter knows of its own run. `device` is a torch.device, `folder` takes its records."""

@@ -25,19 +25,18 @@ WEIGHTS = ("torch's", "orthogonal")
 
 def searched(
     images: Rows, widths: Sequence[int], seeds: Sequence[int], procedure: Procedure, weights: str = WEIGHTS[0],
-    relu: bool = False, logged: int = 20,
+    relu: bool = False, logged: int = 0,
 ) -> Table:  # fmt: skip
-    """`error` of a search through dense layers of these widths, and the `steps` to a tenth of the start's.
+    """`error` of a search through dense layers of these widths, and, if `logged`, the `steps` to a tenth of the start.
 
     Besides, of linear layers the `condition` of their product, of others the Jacobian's `rank` over the pixels.
     """
     net = _network([images.shape[1], *widths], seeds, weights, relu).to(images)
     every = images.repeat(len(seeds), 1)
-    found, begin = dense.descended(net, every, procedure, logged)
-    columns = {
-        "error": net.medians(dense.error(found.images, every, begin)),
-        "steps": dense.first_below(net, found, every, begin),
-    }
+    found, begin = dense.descended(net, every, procedure, logged or 20)
+    columns = {"error": net.medians(dense.error(found.images, every, begin))}
+    if logged:
+        columns["steps"] = dense.first_below(net, found, every, begin)
     if relu:
         ranks = net.medians(dense.rank_through(net, every).double())
         columns["rank"] = [rank / images.shape[1] for rank in ranks]

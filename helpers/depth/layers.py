@@ -34,8 +34,8 @@ def stages(model: nn.Module, images: Images) -> list[Point]:
 def ranges(stages: Sequence[Point]) -> dict[str, list[Point]]:
     """The `stages` by where they lie: `all`, the first as `stem`, the `logits`, and `order`, those before the logits.
 
-    Of the order without the stem (`body`; all of it if it has nothing else) the `first`, the two `early` and the two `deep`
-    ones, those in the `middle`, without its ends, and the `last` that is not pooled. A name may have none.
+    Of the order without the stem (`body`; all of it if it has nothing else) the `first`, the two `early` and the two
+    `deep` ones, those in the `middle`, without its ends, and the `last` that is not pooled. A name may have none.
     """
     order = list(stages[:-1])
     body = order[1:] or order
@@ -47,7 +47,7 @@ def ranges(stages: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def names(models: Mapping[str, nn.Module], stages: Mapping[str, Sequence[Point]]) -> dict[Point, str]:
-    """What the stages of models, by name, are called under an axis: conv (a first convolution), stage 1, pooled, logits."""
+    """What stages, by model, are called under an axis: conv (a first convolution), stage 1, ..., pooled, logits."""
     known = {"linear": "logits", "avgpool": "pooled"}
     for model, (stem, *_) in stages.items():
         if isinstance(models[model].get_submodule(stem.partition("#")[0]), nn.Conv2d):

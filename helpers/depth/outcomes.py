@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from helpers.depth import decoders, image_similarity, layers
-from helpers.depth.inversion import invert, measures, shifted
+from helpers.depth.inversion import invert, measures, shifted, start
 from helpers.depth.optimisers import Inverted, Procedure
 from helpers.networks import models
 from helpers.networks.activations import Point
@@ -99,6 +99,16 @@ def reading(
     return {"error": far(read), "then": far(then)} | pictures, read
 
 
+def readings(
+    model: nn.Module, points: Sequence[Point], images: Images, seen: Float[Tensor, "m c h w"], noise: Images, seed: int,
+    procedure: Procedure, **how: int | float,
+) -> tuple[list[Row], dict[Point, Images]]:  # fmt: skip
+    """A `reading` at each of the points: the rows, with their `point`, and by point all that is read."""
+    found = {point: reading(model, point, images, seen, noise, seed, procedure, **how) for point in points}
+    rows = [{"point": point} | row for point, (row, _) in found.items()]
+    return rows, {point: read for point, (_, read) in found.items()}
+
+
 def blind(images: Images, seen: Float[Tensor, "m c h w"], noise: Float[Tensor, "k n c h w"]) -> dict[str, float]:
     """Median distances, over the mean of those of k noises, of what knows no code.
 
@@ -130,8 +140,9 @@ def added(table: pd.DataFrame, by: Sequence[str] = ("condition", "seed")) -> pd.
     return pd.DataFrame({"all": after.iloc[:, -1] - after.iloc[:, 0], "last": steps.iloc[:, -1] - most})
 
 
-def sampled(model: nn.Module, images: Images, begin: Images, procedure: Procedure, count: int) -> list[Row]:
+def sampled(model: nn.Module, images: Images, procedure: Procedure, count: int) -> list[Row]:
     """Searches at `count` points, evenly from the first after the input to the last: `point` and `layers.summary`."""
+    begin = start(images, stream(0, "photographs"))
     points, rows = list(models.points(model, images[:1]))[1:], []
     for k in np.linspace(0, len(points) - 1, count).round().astype(int):
         found = invert(model, points[k], images, begin, procedure)

@@ -60,4 +60,6 @@ def told(
 ) -> dict[str, list[dict]]:
     """The rows of `from_starts` as `searches`, and `apart`, the distances among one procedure's ends, a row each."""
     rows, ends = from_starts(model, point, images, procedures, seed)
-    return {"searches": rows, "apart": [{"distances": row} for row in apart(images, seed, ends[of]).tolist()]}
+    begun, table = list(starts(images, seed)), apart(images, seed, ends[of]).tolist()
+    names = ["target", *begun, *(f"from {name}" for name in begun)]
+    return {"searches": rows, "apart": [{"name": name, "distances": row} for name, row in zip(names, table)]}

@@ -1,7 +1,7 @@
 """Claims and their rules, the values behind them, intervals, and what the rules say of them."""
 
 from helpers.verdicts import claims, judging, statistics, tables
-from helpers.verdicts.contrasts import Contrasts
+from helpers.verdicts.contrasts import Contrasts, each
 from helpers.verdicts.intervals import Interval, bootstrap_interval, holm, partial_spearman, spearman, t_interval
 from helpers.verdicts.picking import by_seed, decades, less, pick, tilt, trend
 from helpers.verdicts.tables import spell

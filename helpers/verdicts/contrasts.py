@@ -9,6 +9,11 @@ import pandas as pd
 from helpers.verdicts.picking import by_seed, pick, trend
 
 
+def each(of: Callable, choices: Mapping[str, Mapping], *at, **by) -> dict:
+    """By name of a choice, what a function gives with the keywords of the choice, which come before the others."""
+    return {name: of(*at, **by | how) for name, how in choices.items()}
+
+
 @dataclass(frozen=True)
 class Contrasts:
     """Measures of networks (`model`, `condition`, `seed`) at each `point`, and what is compared unless otherwise said.
@@ -45,6 +50,14 @@ class Contrasts:
         """The difference of `value` between two conditions, on a scale, by seed."""
         of = lambda condition: scale(self.value(where, condition, column, **how))
         return of(to or self.to) - of(since or self.since)
+
+    def excess(self, where: str, condition: str, column: str, over: str, **how: str) -> pd.Series:
+        """How much larger one measure is than another, by seed."""
+        return self.value(where, condition, column, **how) - self.value(where, condition, over, **how)
+
+    def decades(self, where: str, since: str, condition: str, column: str = "", **how: str) -> pd.Series:
+        """log10 of a measure at some points over that at others, by seed."""
+        return np.log10(self.value(where, condition, column, **how) / self.value(since, condition, column, **how))
 
     def trend(self, where: str, condition: str = "", column: str = "", **how: str) -> pd.Series:
         """The rank correlation of a measure with the order of the points, by seed (`picking.trend`)."""

@@ -72,7 +72,8 @@ def test_pictures_stand_beside_a_panel_whose_legend_is_under_it(first):
     ax, axes = layered.pictured(pictures, ["a", "b", "c"], ["one", "two"], (2, 1), first=first)
     assert axes.shape == (2, 3) and axes[0, 1].get_title() == "b" and axes[1, 0].get_ylabel() == "two"
     ax.plot([1, 2], [1, 2], label="line")
-    layered.below(ax, fontsize="small")
+    layered.below(ax, "title", "error", fontsize="small")
+    assert (ax.get_title("left"), ax.get_ylabel(), ax.get_ylim()[0]) == ("title", "error", -0.03)
     plt.gcf().canvas.draw()
     left, right = (axes[0, 2], ax) if first else (ax, axes[0, 0])
     assert left.get_window_extent().x1 <= right.get_window_extent().x0

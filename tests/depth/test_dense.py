@@ -125,11 +125,12 @@ def test_descent_and_the_pseudo_inverse_follow_the_square_root_law():
 
 
 def test_a_search_is_told_with_its_condition_or_its_rank():
-    linear = laws.searched(rows(4), [24], SEEDS, AUTHOR, "orthogonal")
+    linear = laws.searched(rows(4), [24], SEEDS, AUTHOR, "orthogonal", logged=20)
     assert [set(row) for row in linear] == [{"seed", "error", "steps", "condition"}] * 3
     assert [row["seed"] for row in linear] == list(SEEDS)
     assert all(row["error"] < 0.01 and row["condition"] == pytest.approx(1, abs=1e-5) for row in linear)
     relu = laws.searched(rows(4), [120], SEEDS, AUTHOR, relu=True)
+    assert [set(row) for row in relu] == [{"seed", "error", "rank"}] * 3  # without steps, which were not asked for
     assert [row["rank"] for row in relu] == [1, 1, 1]  # about sixty units are on, for twelve pixels
 
 

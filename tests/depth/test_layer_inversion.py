@@ -169,4 +169,5 @@ def test_searches_through_an_identity_end_at_the_image_wherever_they_begin(image
     grey = (images - 0.5).flatten(1).square().mean(1).sqrt().mean()
     assert apart[0, 5] == pytest.approx(float(grey), rel=1e-5)
     told = depth.starts.told(scaled(), "0", images, procedures, 0, "two")
+    assert [row["name"] for row in told["apart"]][::5] == ["target", "grey", "from grey"]
     assert told["searches"] == rows and [row["distances"] for row in told["apart"]] == apart.tolist()

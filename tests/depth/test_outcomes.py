@@ -110,6 +110,17 @@ def test_a_reading_is_where_the_search_goes_on_from(images):
     torch.testing.assert_close(torch.tensor(row["sought"]), images[0], atol=1e-3, rtol=0)
 
 
+def test_readings_are_a_reading_at_each_point(images):
+    seen = torch.rand(64, 1, 8, 8, generator=stream(1, "images"))
+    noise = depth.start(images, stream(1, "start"))
+    net = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU()).eval().requires_grad_(False)
+    of = (images, seen, noise, 2, SHORT)
+    rows, read = outcomes.readings(net, ["1", "0"], *of, steps=5)
+    row, alone = outcomes.reading(net, "0", *of, steps=5)
+    assert rows[1] == {"point": "0"} | row and torch.equal(read["0"], alone) and list(read) == ["1", "0"]
+    assert outcomes.readings(net, [], *of) == ([], {})
+
+
 def test_the_blind_know_the_mean_or_the_nearest_image():
     images = torch.zeros(3, 1, 2, 2)
     seen = torch.stack([torch.full((1, 2, 2), level) for level in (0.25, 0.75)])
@@ -146,7 +157,7 @@ def test_points_are_sampled_from_the_first_to_the_last(images):
     points = list(models.points(net, images[:1]))[1:]
     begin = depth.start(images, stream(0, "photographs"))
     few = Procedure(steps=2)
-    rows = outcomes.sampled(net, images, begin, few, 3)
+    rows = outcomes.sampled(net, images, few, 3)
     assert [row["point"] for row in rows] == [points[0], points[round((len(points) - 1) / 2)], points[-1]]
     end = depth.invert(net, points[0], images, begin, few)
     expected = depth.measures(end, images, begin, shifted(net, points[0], images, stream(0, "shift")))

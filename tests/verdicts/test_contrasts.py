@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.verdicts.contrasts import Contrasts
+from helpers.verdicts.contrasts import Contrasts, each
 
 POINTS = {"a": {"all": ["p", "q"], "deep": ["q"], "none": []}, "b": {"all": ["q"], "deep": ["q"], "none": []}}
 AXES = {"model": "ab", "condition": ["untrained", "trained", "noise"], "seed": [7, 3], "point": "pq", "search": "xy"}
@@ -45,3 +45,17 @@ def test_a_trend_runs_along_the_points():
 def test_what_a_table_has_not_does_not_count():
     table = TABLE[TABLE["search"] == "x"].drop(columns="search")
     assert Contrasts(table, POINTS, CONTRASTS.usual).value("all", "untrained").to_dict() == {7: 1, 3: 5}
+
+
+def test_one_measure_exceeds_another_and_one_place_another():
+    found = Contrasts(TABLE.assign(half=TABLE["error"] / 2), POINTS, CONTRASTS.usual)
+    assert found.excess("deep", "trained", "error", "half").to_dict() == {7: 5, 3: 7}  # of 10 and 14
+    size = CONTRASTS.decades("deep", "deep", "trained", "size")
+    assert size.to_dict() == {7: 0, 3: 0}
+    places = Contrasts(TABLE, {"a": {"first": ["p"], "last": ["q"]}}, CONTRASTS.usual)
+    assert places.decades("last", "first", "noise", "size").to_dict() == pytest.approx({7: 2, 3: 2})
+
+
+def test_each_choice_has_its_own_keywords():
+    found = each(lambda x, y=0, z=0: (x, y, z), {"one": {}, "two": {"y": 5}}, 1, y=2, z=3)
+    assert found == {"one": (1, 2, 3), "two": (1, 5, 3)}
