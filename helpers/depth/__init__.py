@@ -1,6 +1,6 @@
 """What a layer's activation gives back of the image: search, Jacobians, decoders, likeness, dense nets."""
 
-from helpers.depth import decoders, dense, image_similarity, jacobians, laws, layers, starts
+from helpers.depth import decoders, dense, image_similarity, jacobians, laws, layers, outcomes, starts
 from helpers.depth.gratings import gratings
 from helpers.depth.inversion import (
     equivalent_noise,

@@ -5,6 +5,7 @@ for MPS).
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -113,6 +114,14 @@ def mmd(x: Float[Tensor, "n *d"], y: Float[Tensor, "m *e"]) -> Float[Tensor, ""]
     kernel = (-(distance / median).square() / 2).exp().fill_diagonal_(0)
     within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (m * (m - 1))
     return within - 2 * kernel[:n, n:].mean()
+
+
+def off_manifold(
+    images: Images, others: Float[Tensor, "m d i j"], parts: Mapping[str, slice], sigma: float = 1.0
+) -> dict[str, float]:
+    """By part of the images, `mmd` to the others, both under a Gaussian of sigma pixels, which leaves out detail."""
+    smooth, manifold = (low_pass(each, sigma).flatten(1) for each in (images, others))
+    return {part: float(mmd(smooth[rows], manifold)) for part, rows in parts.items()}
 
 
 def nearest(

@@ -6,14 +6,16 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.depth import dense
 from helpers.depth.inversion import inverse_neighbourhood, projection, square_root_law
 from helpers.depth.optimisers import Procedure
+from helpers.networks.datasets import Dataset
 from helpers.networks.numerics import stream
 
 Rows = Float[Tensor, "m D"]
@@ -23,19 +25,18 @@ WEIGHTS = ("torch's", "orthogonal")
 
 def searched(
     images: Rows, widths: Sequence[int], seeds: Sequence[int], procedure: Procedure, weights: str = WEIGHTS[0],
-    relu: bool = False, logged: int = 20,
+    relu: bool = False, logged: int = 0,
 ) -> Table:  # fmt: skip
-    """`error` of a search through dense layers of these widths, and the `steps` to a tenth of the start's.
+    """`error` of a search through dense layers of these widths, and, if `logged`, the `steps` to a tenth of the start.
 
     Besides, of linear layers the `condition` of their product, of others the Jacobian's `rank` over the pixels.
     """
     net = _network([images.shape[1], *widths], seeds, weights, relu).to(images)
     every = images.repeat(len(seeds), 1)
-    found, begin = dense.descended(net, every, procedure, logged)
-    columns = {
-        "error": net.medians(dense.error(found.images, every, begin)),
-        "steps": dense.first_below(net, found, every, begin),
-    }
+    found, begin = dense.descended(net, every, procedure, logged or 20)
+    columns = {"error": net.medians(dense.error(found.images, every, begin))}
+    if logged:
+        columns["steps"] = dense.first_below(net, found, every, begin)
     if relu:
         ranks = net.medians(dense.rank_through(net, every).double())
         columns["rank"] = [rank / images.shape[1] for rank in ranks]
@@ -78,19 +79,14 @@ def neighbourhoods(side: int, layers: int, seeds: Sequence[int], weights: str, d
 
 
 def steadiness(
-    pixels: int, classes: int, seeds: Sequence[int], images: Float[Tensor, "n D"] | None = None,
-    labels: Int64[Tensor, "n"] | None = None, batch: int = 128,
+    pixels: int, classes: int, seeds: Sequence[int], lesson: Dataset | None = None, batch: int = 128
 ) -> Table:  # fmt: skip
-    """`amplification` of noise by the inverse of three square layers, before training or, given images, after it."""
+    """`amplification` of noise by the inverse of three square layers, before training or, given a lesson, after it."""
     net = _network([pixels] * 4 + [classes], seeds, WEIGHTS[0])
-    if images is not None:
-        net = dense.learned(net.to(images), images, labels, batch)
+    if lesson is not None:
+        images = lesson.train_images.flatten(1) / 255
+        net = dense.learned(net.to(images), images, lesson.train_labels, batch)
     return [{"seed": seed, "amplification": value} for seed, value in zip(seeds, dense.amplified(net))]
-
-
-def slope(x: ArrayLike, y: ArrayLike) -> float:
-    """Decades of y that one of x adds: the slope of log10 y on x."""
-    return float(np.polyfit(x, np.log10(y), 1)[0])
 
 
 def needed(widths: ArrayLike, passed: ArrayLike) -> float:
@@ -98,6 +94,18 @@ def needed(widths: ArrayLike, passed: ArrayLike) -> float:
     widths = np.asarray(widths, dtype=float)
     enough = widths[np.asarray(passed)]
     return float(np.log2(enough.min() if len(enough) else 2 * widths.max()))
+
+
+def widths_needed(table: pd.DataFrame, passed: pd.Series) -> pd.DataFrame:
+    """`needed` of a table's `width`, one row a `seed`, one column a number of `layers`; `passed` says which rows do."""
+    by = table.assign(passed=passed).groupby(["seed", "layers"])
+    found = pd.Series({at: needed(rows["width"], rows["passed"]) for at, rows in by})
+    return found.rename_axis(["seed", "layers"]).unstack()
+
+
+def growth(widths: pd.DataFrame) -> pd.Series:
+    """What a further layer adds to each row of widths: the slope on the numbers of layers, the columns."""
+    return widths.apply(lambda row: np.polyfit(row.index, row, 1)[0], axis=1)
 
 
 def _network(widths: Sequence[int], seeds: Sequence[int], weights: str, relu: bool = False) -> dense.Dense:

@@ -31,6 +31,31 @@ def stages(model: nn.Module, images: Images) -> list[Point]:
     return list(dict.fromkeys([stem, *{name.rpartition(".")[0] or name: name for name in names}.values()]))
 
 
+def ranges(stages: Sequence[Point]) -> dict[str, list[Point]]:
+    """The `stages` by where they lie: `all`, the first as `stem`, the `logits`, and `order`, those before the logits.
+
+    Of the order without the stem (`body`; all of it if it has nothing else) the `first`, the two `early` and the two
+    `deep` ones, those in the `middle`, without its ends, and the `last` that is not pooled. A name may have none.
+    """
+    order = list(stages[:-1])
+    body = order[1:] or order
+    return {
+        "all": list(stages), "order": order, "stem": list(stages[:1]), "logits": list(stages[-1:]), "body": body,
+        "first": body[:1], "early": body[:2], "middle": body[1:-1], "deep": body[-2:],
+        "last": [name for name in body if "pool" not in name][-1:],
+    }  # fmt: skip
+
+
+def names(models: Mapping[str, nn.Module], stages: Mapping[str, Sequence[Point]]) -> dict[Point, str]:
+    """What stages, by model, are called under an axis: conv (a first convolution), stage 1, ..., pooled, logits."""
+    known = {"linear": "logits", "avgpool": "pooled"}
+    for model, (stem, *_) in stages.items():
+        if isinstance(models[model].get_submodule(stem.partition("#")[0]), nn.Conv2d):
+            known[stem] = "conv"
+    stage = lambda point: point.split(".")[0].replace("layer", "stage").replace("stage", "stage ")
+    return {point: known.get(point, stage(point)) for points in stages.values() for point in points}
+
+
 def seek(model: nn.Module, point: Point, images: Images, procedure: Procedure, seed: int) -> tuple[Inverted, Images]:
     """The search from the seed's noise; what it found, and where it started."""
     begin = start(images, stream(seed, "start"))

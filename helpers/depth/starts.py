@@ -53,3 +53,13 @@ def apart(images: Images, seed: int, ends: Float[Tensor, "n k c h w"]) -> Float[
     begun = torch.stack(list(starts(images, seed).values()), dim=1)
     every = torch.cat([each.flatten(2) for each in (images[:, None], begun, ends)], dim=1)
     return (torch.cdist(every, every) / every.shape[-1] ** 0.5).mean(0)
+
+
+def told(
+    model: nn.Module, point: Point, images: Images, procedures: Mapping[str, Procedure], seed: int, of: str
+) -> dict[str, list[dict]]:
+    """The rows of `from_starts` as `searches`, and `apart`, the distances among one procedure's ends, a row each."""
+    rows, ends = from_starts(model, point, images, procedures, seed)
+    begun, table = list(starts(images, seed)), apart(images, seed, ends[of]).tolist()
+    names = ["target", *begun, *(f"from {name}" for name in begun)]
+    return {"searches": rows, "apart": [{"name": name, "distances": row} for name, row in zip(names, table)]}

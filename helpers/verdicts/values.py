@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.verdicts.claims import ARMS
+
 COLUMNS = ("claim", "arm", "choice", "unit", "seed", "of", "value")
 OfSeeds = Callable[[int], float]
 Values = OfSeeds | pd.Series | pd.DataFrame | np.ndarray | Sequence[float | int | None]
@@ -35,6 +37,11 @@ def tidy(measured: Measured, seeds: Sequence[int]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"value": float})
+
+
+def paired(found: Mapping[str, Sequence[Values | Mapping[str, Values] | None]]) -> Measured:
+    """What `tidy` takes, of values by claim in the order of the arms; None, or nothing, for an arm without any."""
+    return {(claim, arm): of for claim, arms in found.items() for arm, of in zip(ARMS, arms) if of is not None}
 
 
 def _rows(values: Values, seeds: Sequence[int], **where: str) -> list[dict]:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from helpers.depth import dense, laws
 from helpers.depth.dense import Dense
 from helpers.depth.inversion import square_root_law
 from helpers.depth.optimisers import Procedure
+from helpers.networks import datasets
 from helpers.networks.numerics import stream
 
 SEEDS = (3, 4, 7)
@@ -123,11 +125,12 @@ def test_descent_and_the_pseudo_inverse_follow_the_square_root_law():
 
 
 def test_a_search_is_told_with_its_condition_or_its_rank():
-    linear = laws.searched(rows(4), [24], SEEDS, AUTHOR, "orthogonal")
+    linear = laws.searched(rows(4), [24], SEEDS, AUTHOR, "orthogonal", logged=20)
     assert [set(row) for row in linear] == [{"seed", "error", "steps", "condition"}] * 3
     assert [row["seed"] for row in linear] == list(SEEDS)
     assert all(row["error"] < 0.01 and row["condition"] == pytest.approx(1, abs=1e-5) for row in linear)
     relu = laws.searched(rows(4), [120], SEEDS, AUTHOR, relu=True)
+    assert [set(row) for row in relu] == [{"seed", "error", "rank"}] * 3  # without steps, which were not asked for
     assert [row["rank"] for row in relu] == [1, 1, 1]  # about sixty units are on, for twelve pixels
 
 
@@ -140,16 +143,27 @@ def test_pre_images_through_orthogonal_layers_are_as_far_apart_as_codes():
 
 
 def test_training_changes_how_steady_an_inverse_is():
-    before = laws.steadiness(6, 6, SEEDS)
-    after = laws.steadiness(6, 6, SEEDS, torch.eye(6), torch.arange(6), batch=8)
+    digits = datasets.load("digits")
+    before = laws.steadiness(64, 10, SEEDS)
+    after = laws.steadiness(64, 10, SEEDS, digits, batch=8)
     assert [row["seed"] for row in after] == list(SEEDS)
     assert all(a["amplification"] != b["amplification"] for a, b in zip(after, before))
 
 
-def test_slopes_are_decades_and_widths_doublings():
-    assert laws.slope([1, 2, 3], [0.5, 5, 50]) == pytest.approx(1)
+def test_widths_are_doublings():
     assert laws.needed([4, 1, 2], [True, False, True]) == 1
     assert laws.needed([1, 2], [False, False]) == 2  # twice the largest
+
+
+def test_widths_needed_stand_by_seed_and_layers_and_grow():
+    table = pd.DataFrame({
+        "width": [1, 2, 4] * 4, "layers": [1] * 3 + [2] * 3 + [2] * 3 + [1] * 3, "seed": [5] * 6 + [3] * 6,
+        "error": [9, 0, 0, 9, 9, 0, 0, 0, 0, 9, 9, 9],
+    })  # fmt: skip
+    found = laws.widths_needed(table, table["error"] < 1)
+    assert found.loc[5].tolist() == [1, 2] and found.loc[3].tolist() == [3, 0]  # three: of twice the largest
+    assert list(found.columns) == [1, 2] and found.index.name == "seed"
+    assert laws.growth(found).to_dict() == pytest.approx({5: 1, 3: -3})
 
 
 def test_unknown_weights_are_refused():

@@ -37,6 +37,26 @@ def test_stages_begin_with_the_first_convolution_if_there_is_one(name, expected,
     assert layers.stages(networks.build(name, classes=10).eval(), images) == expected
 
 
+def test_stages_lie_where_their_names_say():
+    found = layers.ranges(["conv1", "layer1.0", "layer2.0", "layer3.0", "avgpool", "linear"])
+    assert found["all"][:-1] == found["order"] and found["order"][1:] == found["body"]
+    assert found["stem"] == ["conv1"] and found["logits"] == ["linear"] and found["last"] == ["layer3.0"]
+    assert found["first"] == ["layer1.0"] and found["early"] == ["layer1.0", "layer2.0"] and found["middle"] == ["layer2.0", "layer3.0"]
+    assert found["deep"] == ["layer3.0", "avgpool"]
+    short = layers.ranges(["act1", "linear"])
+    assert short["body"] == short["order"] == short["last"] == ["act1"] and short["middle"] == []
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("resnet8", ["conv", "stage 1", "stage 2", "stage 3", "pooled", "logits"]),
+    ("mlp3", ["act1", "act2", "act3", "logits"]),
+])  # fmt: skip
+def test_stages_have_names_for_an_axis(name, expected, images):
+    net = networks.build(name, classes=10).eval()
+    points = layers.stages(net, images)
+    assert layers.names({name: net}, {name: points}) == dict(zip(points, expected))
+
+
 def test_points_stand_once_where_the_first_convolution_is_one(images):
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3)).eval()
     net.depths = {"input": 0, "0": 1, "2": 2}
@@ -148,3 +168,6 @@ def test_searches_through_an_identity_end_at_the_image_wherever_they_begin(image
     assert apart.shape == (11, 11) and apart[0, 6:].max() < 1e-3  # the ends are the target
     grey = (images - 0.5).flatten(1).square().mean(1).sqrt().mean()
     assert apart[0, 5] == pytest.approx(float(grey), rel=1e-5)
+    told = depth.starts.told(scaled(), "0", images, procedures, 0, "two")
+    assert [row["name"] for row in told["apart"]][::5] == ["target", "grey", "from grey"]
+    assert told["searches"] == rows and [row["distances"] for row in told["apart"]] == apart.tolist()

@@ -82,3 +82,11 @@ def test_intervals_follow_from_the_table_alone(tmp_path):
     pd.testing.assert_frame_equal(judging.intervals(again, register), found, check_exact=True)
     expected = verdicts.t_interval(table["value"][table["choice"] == "b"])
     assert found["choice"].tolist() == ["", "b", "a"] and judging.by_choice(found[1:])["b"] == expected
+
+
+def test_values_stand_by_claim_in_the_order_of_the_arms():
+    found = verdicts.paired({"X1": ([1.0], {"one": [2.0]}), "X2": (None, [3.0]), "X3": ([4.0],)})
+    assert found == {
+        ("X1", "faithful"): [1.0], ("X1", "corrected"): {"one": [2.0]}, ("X2", "corrected"): [3.0],
+        ("X3", "faithful"): [4.0],
+    }  # fmt: skip
