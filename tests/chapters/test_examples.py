@@ -13,7 +13,9 @@ def test_the_commands_are_found():
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_a_command_has_known_names_and_right_values(command):
+def test_a_command_has_known_names_and_right_values(command, tmp_path, monkeypatch):
+    (tmp_path / "mynets.py").write_text(mynets())
+    monkeypatch.syspath_prepend(tmp_path)
     chapter, profile, given = read(command)
     if command[0] == "papermill":
         assert command[2] == "out.ipynb" and not after("-p", command)  # lists that -p gives become text
