@@ -1,4 +1,4 @@
-"""Plots: bytes that depend on the data alone, intervals where they belong, and what reaches the page."""
+"""Bands, rows, matrices, galleries and trails: what is drawn, how it is named, and in which order."""
 
 from figures_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Curvature: the peers' answers, surfaces that we know, an SVD of each point, autograd, and the invariances."""
+"""Neighbourhoods and charts: corners, balls, nearest points, each as defined."""
 
 from curvature_shared import *  # noqa: F403
 

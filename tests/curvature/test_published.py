@@ -1,4 +1,4 @@
-"""Curvature: the peers' answers, surfaces that we know, an SVD of each point, autograd, and the invariances."""
+"""Curvature as published: the peers' answers, surfaces that we know, and an SVD of each point."""
 
 from curvature_shared import *  # noqa: F403
 

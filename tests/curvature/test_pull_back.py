@@ -1,4 +1,4 @@
-"""Curvature: the peers' answers, surfaces that we know, an SVD of each point, autograd, and the invariances."""
+"""The invariant estimator: surfaces that we know, autograd, and what it does not change by."""
 
 from curvature_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Inversion: layers whose inverse we know, the law of linear maps, loops beside batches, and what goes wrong."""
+"""Inversion: layers whose inverse is known, batches beside loops, steps as their definitions say."""
 
 from inversion_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Spectra: linear maps of singular values that we chose, derivatives by other means, errors in known directions."""
+"""Spectra of Jacobians: linear maps of singular values that we chose, and derivatives by other means."""
 
 from jacobians_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Spectra: linear maps of singular values that we chose, derivatives by other means, errors in known directions."""
+"""What of an error a layer sees: errors planted in known directions, thresholds, input gradients."""
 
 from jacobians_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Inversion: layers whose inverse we know, the law of linear maps, loops beside batches, and what goes wrong."""
+"""The steps of a search: where they stop, diverge or stand still, and L-BFGS."""
 
 from inversion_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Inversion: layers whose inverse we know, the law of linear maps, loops beside batches, and what goes wrong."""
+"""The yardsticks of a search: shifts, neighbourhoods, known distances, and bad input."""
 
 from inversion_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Directions: generators against the augmentations themselves, groups, spectra of noise, planes of data, Jacobians."""
+"""Augmentations and their generators: derivatives of each other, known images, and noise."""
 
 from directions_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Frames: exact derivatives of real architectures, networks whose frames we know, and what statistics do not change by."""
+"""Push-forward: exact derivatives of real architectures, in any chunk, at any point."""
 
 from frames_shared import *  # noqa: F403
 

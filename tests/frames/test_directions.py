@@ -1,4 +1,4 @@
-"""Directions: generators against the augmentations themselves, groups, spectra of noise, planes of data, Jacobians."""
+"""Directions at an image: groups, spectra of noise, planes of data, Jacobians."""
 
 from directions_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Frames: exact derivatives of real architectures, networks whose frames we know, and what statistics do not change by."""
+"""Statistics of frames: known frames, what they do not change by, and how far a tangent holds."""
 
 from frames_shared import *  # noqa: F403
 

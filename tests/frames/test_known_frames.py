@@ -1,4 +1,4 @@
-"""Frames: exact derivatives of real architectures, networks whose frames we know, and what statistics do not change by."""
+"""Networks whose frames are known: invariant, rectified, orthogonal, contracting, dead."""
 
 from frames_shared import *  # noqa: F403
 

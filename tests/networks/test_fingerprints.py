@@ -1,4 +1,4 @@
-"""The fingerprint changes with everything that a computation depends on, and with nothing else."""
+"""The fingerprint of code changes with every line that computes, and with no word that does not."""
 
 from fingerprints_shared import *  # noqa: F403
 

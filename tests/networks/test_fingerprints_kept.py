@@ -1,4 +1,4 @@
-"""The fingerprint changes with everything that a computation depends on, and with nothing else."""
+"""The fingerprint of values: equal for equal content in every process, refused where there is none."""
 
 from fingerprints_shared import *  # noqa: F403
 

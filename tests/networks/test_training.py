@@ -1,4 +1,4 @@
-"""Training: what decides a network is in its key, the cache gives back the same bits, recipes do what they say."""
+"""Training: networks learn, the cache gives back the same bits, checkpoints, and what decides is in the key."""
 
 from training_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Networks of the reader: found, made, refused with what was expected, trained again when their code changes."""
+"""Networks of the reader at work: measured and trained as others are, and anew when their code changes."""
 
 from user_models_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Networks of the reader: found, made, refused with what was expected, trained again when their code changes."""
+"""Networks of the reader: found, made, and refused with what was expected."""
 
 from user_models_shared import *  # noqa: F403
 

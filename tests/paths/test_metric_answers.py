@@ -1,4 +1,4 @@
-"""Metrics between representations: the peers' answers, axioms, known answers, invariances, and the geometry."""
+"""Metrics between representations: distances with known answers, geodesics and tangents."""
 
 from metrics_shared import *  # noqa: F403
 

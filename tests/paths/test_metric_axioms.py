@@ -1,4 +1,4 @@
-"""Metrics between representations: axioms, and the invariances that each declares and no others."""
+"""Metrics between representations: the peers' answers, axioms, small distances, declared invariances."""
 
 from metrics_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Metrics between representations: the peers' answers, axioms, known answers, invariances, and the geometry."""
+"""Metrics between representations: batches, precision, width, and bad input."""
 
 from metrics_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Pictures of known clouds: exact where an exact one exists, the same in every run, and better than their start."""
+"""Principal components in the tangent space: means and shares that are known, and bad input."""
 
 from embeddings_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The built site: what its files say, and what a browser makes of them."""
+"""The built pages in a browser: nothing asked of the network, readable in light and dark, wide and narrow."""
 
 from site_shared import *  # noqa: F403
 

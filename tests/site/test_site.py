@@ -1,4 +1,4 @@
-"""The built site: what its files say, and what a browser makes of them."""
+"""The built site: what its files say and what they leave out."""
 
 from site_shared import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Training: what decides a network is in its key, the cache gives back the same bits, recipes do what they say."""
+"""Recipes of training: what is mixed, noised, left out and shuffled; weights from elsewhere; impossible ones."""
 
 from training_shared import *  # noqa: F403
 
