@@ -4,6 +4,7 @@ Images are normalised already where a ball or a box is one of what the network s
 """
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -96,9 +97,14 @@ def by_solver(
 
 
 def on_nearest(images: Images) -> float:
-    """As published for the input: CAML of the pixels, neighbours the nearest images, twice as many as dimensions."""
+    """As published for the input: CAML of the pixels, neighbours the nearest images, twice as many as dimensions.
+
+    NaN where there are not so many images, as of noise, which has many dimensions.
+    """
     pixels = flat(images).float()
     d = max(2, round(two_nn(pixels)))
+    if 2 * d >= len(pixels):
+        return math.nan
     return float(caml(pixels, nearest(pixels, 2 * d), d, dtype=torch.float32).abs().mean())
 
 

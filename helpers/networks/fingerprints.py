@@ -108,6 +108,7 @@ class Walk:
         self.path: list[int] = []  # the containers around a value
         self.within = within  # the unordered containers whose elements have walks of their own
         self.strict, self.where = strict, where
+        self.pointed = False  # whether what is told now is what a text points at
 
     def finish(self) -> str:
         for place, node in enumerate(self.queue):  # it grows on the way
@@ -263,16 +264,21 @@ class Walk:
             tell(self, value)
 
     def points_at(self, text: str) -> None:
+        if self.pointed:  # the name of a file may point at that file again
+            return
+        self.pointed = True
         for hook in POINTS_AT:
             if (found := hook(text)) is not None and not (isinstance(found, (list, tuple)) and not found):
                 self.put("points at")
                 self.value(found)
+        self.pointed = False
 
     def apart(self, container: object, item: object) -> str:
         """The fingerprint of an element of an unordered container, by which its elements come into an order."""
         if id(container) in self.within:
             return "cycle"
         walk = Walk(self.within | {id(container)}, self.strict, self.where)
+        walk.pointed = self.pointed
         walk.value(item)
         return walk.finish()
 

@@ -151,6 +151,7 @@ def test_the_input_is_measured_among_its_nearest_images():
     images = cloud.reshape(600, 1, 2, 4)
     assert layers.on_nearest(images) == pytest.approx(float(expected), rel=1e-6)
     assert layers.on_nearest(2 * images) == pytest.approx(float(expected) / 2, rel=1e-2)
+    assert math.isnan(layers.on_nearest(torch.randn(40, 1, 16, 16, generator=stream(0, "noise"))))
 
 
 def test_the_box_has_as_many_dimensions_as_singular_values_or_as_are_kept():

@@ -94,3 +94,12 @@ def test_the_code_of_a_readers_network(tmp_path, monkeypatch):
         found.append(pointing.code(f"nets_{name}:make")[f"nets_{name}"])
     assert found[0] == found[2] != found[1]
     assert fingerprint("nets_one:make") != fingerprint("nets_none:make")
+
+
+def test_a_file_whose_name_points_at_itself(tmp_path, monkeypatch):
+    """Named by its path, and found by its mere name, too, where data lie."""
+    monkeypatch.setenv("LAYERS_DATA", str(tmp_path))
+    (tmp_path / "mine.pth").write_bytes(b"weights")
+    before = fingerprint(str(tmp_path / "mine.pth"), "mine.pth")
+    (tmp_path / "mine.pth").write_bytes(b"other weights")
+    assert fingerprint(str(tmp_path / "mine.pth"), "mine.pth") != before
