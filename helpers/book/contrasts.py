@@ -6,15 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from helpers.book.marks import dotted
 from helpers.verdicts.intervals import t_interval
-
-
-def dotted(axes, x: float | int | None = None, y: float | int | None = None) -> None:
-    """A thin dotted line for reference, upright at x or level at y, in one panel or each of several."""
-    for ax in np.ravel(axes):
-        for line, at in ((ax.axvline, x), (ax.axhline, y)):
-            if at is not None:
-                line(at, color="black", linestyle=":", linewidth=1)
 
 
 def signed(axes: np.ndarray, pictures: Mapping, plain: Collection[str] = ()) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from helpers.book.marks import dotted
 from helpers.book.style import ARMS, depth_colours, panels
 from helpers.verdicts.intervals import t_interval
 
@@ -111,7 +112,7 @@ def curves(
         named_below = not shared.get("sharex") or ax in axes[-1]
         ax.set(xlabel=panel.xlabel if named_below else "", ylabel=panel.ylabel, title=panel.title)
         if panel.level is not None:
-            ax.axhline(panel.level, color="black", linestyle=":", linewidth=1)
+            dotted(ax, y=panel.level)
         if panel.ylim:
             ax.set_ylim(panel.ylim)
         if panel.legend is not None:

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.book.contrasts import dotted as dotted
 from helpers.book.contrasts import heat as heat
 from helpers.book.contrasts import ratios as ratios
 from helpers.book.contrasts import signed as signed
@@ -20,6 +19,7 @@ from helpers.book.curves import room as room
 from helpers.book.curves import shaded as shaded
 from helpers.book.marks import across as across
 from helpers.book.marks import below as below
+from helpers.book.marks import dotted as dotted
 from helpers.book.marks import level as level
 from helpers.book.marks import scatter as scatter
 from helpers.book.marks import ticks as ticks

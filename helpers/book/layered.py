@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from helpers.book import figures
 from helpers.book.figures import Panel
 
-DOTTED = {"color": "black", "linestyle": ":", "linewidth": 1}
 Drawn = tuple[Figure, np.ndarray]
 
 
@@ -43,7 +42,7 @@ def curves(
     **options,
 ) -> Drawn:  # fmt: skip
     """`figures.curves` along the points, with a dotted line at a level; the legend may be in the `first` panel."""
-    along = [panel._replace(rows=placed(panel.rows), x="place", xlabel="") for panel in panels]
+    along = [panel._replace(rows=placed(panel.rows), x="place", xlabel="", level=level) for panel in panels]
     in_first = options.get("legend") == "first"
     fig, axes = figures.curves(along, by, colours, **options | ({"legend": "inside"} if in_first else {}))
     if in_first:
@@ -51,8 +50,6 @@ def curves(
         axes[0, 0].legend(fontsize="small")
     for ax, panel in zip(axes.flat, panels):
         named(ax, panel.rows["point"], names)
-        if level is not None:
-            ax.axhline(level, **DOTTED)
     return fig, axes
 
 
@@ -90,8 +87,7 @@ def lines(
 def corner(ax: Axes, left: float | int, top: float | int, at: float | int = 1) -> None:
     """Dotted lines at a value of both axes, and a shade in the corner above one and left of the other."""
     ax.fill_between([left, at], at, top, color="black", alpha=0.06, linewidth=0)
-    ax.axvline(at, **DOTTED)
-    ax.axhline(at, **DOTTED)
+    figures.dotted(ax, at, at)
 
 
 def expected(
@@ -169,10 +165,3 @@ def below(ax: Axes, title: str, ylabel: str, fontsize: str = "small") -> None:
     """What a panel of errors shows, from just below zero, and its legend under it, in two columns."""
     ax.set(title=title, ylabel=ylabel, ylim=(-0.03, None))
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=fontsize)
-
-
-def steps(ax: Axes, ticks: Sequence[float | int]) -> None:
-    """A logarithmic horizontal axis with these ticks alone, spelled as numbers."""
-    ax.set_xscale("log")
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()

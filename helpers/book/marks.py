@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -40,13 +41,22 @@ def below(ax: Axes, title: str = "") -> None:
     ax.legend(title=title, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, **small)
 
 
-def ticks(ax: Axes, at: Sequence[int]) -> None:
-    """Ticks at these places alone of a logarithmic x-axis, as plain numbers."""
-    ax.set_xticks(at, at, minor=False)
+def ticks(ax: Axes, at: Sequence[float | int]) -> None:
+    """A logarithmic horizontal axis with ticks at these places alone, as plain numbers."""
+    ax.set_xscale("log")
+    ax.set_xticks(at, [f"{tick:g}" for tick in at], minor=False)
     ax.minorticks_off()
+
+
+def dotted(axes, x: float | int | None = None, y: float | int | None = None, colour="black") -> None:
+    """A thin dotted line for reference, upright at x or level at y, in one panel or each of several."""
+    for ax in np.ravel(axes):
+        for line, at in ((ax.axvline, x), (ax.axhline, y)):
+            if at is not None:
+                line(at, color=colour, linestyle=":", linewidth=1)
 
 
 def level(ax: Axes, y: float, name: str, colour, at: float) -> None:
     """A dotted line at a height, with its name just above it, from x = `at` on."""
-    ax.axhline(y, linestyle=":", color=colour, linewidth=1)
+    dotted(ax, y=y, colour=colour)
     ax.annotate(name, (at, y), xytext=(0, 4), textcoords="offset points", fontsize="small", color=colour)

@@ -82,12 +82,6 @@ def test_pictures_stand_beside_a_panel_whose_legend_is_under_it(first):
     assert legend.get_window_extent().y1 <= ax.get_window_extent().y0
 
 
-def test_steps_are_the_only_ticks(ax):
-    layered.steps(ax, [25, 0.05])
-    assert ax.get_xscale() == "log" and list(ax.get_xticks()) == [25, 0.05] and ticks(ax) == ["25", "0.05"]
-    assert not len(ax.get_xticks(minor=True))
-
-
 def test_lines_are_lists_against_each_other_or_against_numbers():
     rows = pd.DataFrame({"point": ["conv1", "fc"], "x": [[1, 2], [3]], "y": [[5, 6], [7]]})
     double = lambda values: [2 * value for value in values]
