@@ -1,6 +1,7 @@
 # make book     run the chapters that are out of date and build the site into _build/html
-# make test     the tests, with coverage, but for the slow ones
-# make test-all the slow ones, too: processes killed, the wheel installed, chapters on a pretend accelerator
+# make test     the tests, but for the slow ones
+# make test-all the slow ones, too, with coverage: processes killed, the wheel installed, chapters on a pretend
+#               accelerator, every command of the pages, networks from elsewhere
 # make test-cpu the tests of numbers on an imitated CPU without AVX: last bits differ between kinds of CPU
 # make browser  install a browser for the tests of the site
 # All but the last install what they need, into the active virtual environment or else into .venv.
@@ -20,10 +21,10 @@ book: $(VENV)/.layers-book
 
 test: $(VENV)/.layers-test
 	$(THREAD) \
-	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" --cov=helpers --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.layers-test
-	$(THREAD) $(RUN) -m pytest -n 2 --dist loadfile
+	$(THREAD) $(RUN) -m pytest -n 2 --dist loadfile --cov=helpers --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 test-cpu: $(VENV)/.layers-test
 	@echo "imitated: a CPU with SSE 4 and without AVX ($(SSE))"

@@ -28,7 +28,7 @@ def pytest_configure(config):
 
 
 SLOW = ("test_kills", "test_chapters_on_devices", "test_wheel", "test_workers", "test_processes", "test_skeleton",
-        "test_examples_run")  # fmt: skip
+        "test_examples_run", "test_lenses")  # fmt: skip
 NUMERIC = ("networks", "depth", "frames", "paths", "curvature", "verdicts")  # folders; the others test the book
 
 

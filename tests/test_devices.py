@@ -153,6 +153,8 @@ CALLS = [
     ("image_similarity.edge_correlation", lambda at: image_similarity.edge_correlation(shown(at), pictures().flip(0).to(at))),
     ("image_similarity.low_pass", lambda at: image_similarity.low_pass(shown(at), 1.0)),
     ("image_similarity.spectral_slope", lambda at: image_similarity.spectral_slope(shown(at))),
+    ("image_similarity.off_manifold",
+     lambda at: image_similarity.off_manifold(shown(at), pictures().flip(0).to(at), {"all": slice(None)})),
     ("image_similarity.mmd", lambda at: image_similarity.mmd(normal(9, 3).to(at), normal(8, 3).to(at))),
     ("image_similarity.nearest", lambda at: image_similarity.nearest(
         normal(9, 3).to(at), normal(8, 3).to(at), torch.arange(9).to(at) % 8)),

@@ -24,7 +24,7 @@ from helpers.book.records import plain
 from helpers.networks import cache, processes
 from helpers.networks.fingerprints import fingerprint
 
-WORTH = 10  # seconds of work: less is done before a second process has started
+WORTH = 20  # seconds of work: less is done about as soon as other processes have started
 Tables = pd.DataFrame | dict[str, pd.DataFrame]
 
 

@@ -75,6 +75,7 @@ def test_calibration_takes_the_statistics_of_the_training_images():
     assert training.calibrate(trained(Spec("mlp1", epochs=0), "cpu", progress=False)).accuracy
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_network_once(empty_cache, capfd):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -113,6 +114,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_prefetch_fills_the_cache_with_the_same_networks(tmp_path):
     """Without the tests' own checks of shapes, which are code, too: workers start without them, and have other keys."""
     (tmp_path / "script.py").write_text(PREFETCHED)
@@ -170,6 +172,7 @@ def test_the_digits_network_learns_with_adam():
     assert robust < 0.5  # the attack of the training is one
 
 
+@pytest.mark.slow
 def test_a_large_radius_does_not_kill_the_network():
     """From the first step at full size it does; digits' classes are a tenth each."""
     net = trained(dataclasses.replace(FRAMES, epochs=10, adversarial=2.0, attack_steps=2), "cpu", progress=False)

@@ -105,6 +105,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_it_side_by_side(write, tmp_path):
     """Without the tests' own checks of shapes, which are code, too."""
     write(ROW)

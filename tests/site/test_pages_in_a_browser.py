@@ -50,8 +50,9 @@ def test_one_pale_word_among_thousands_is_found(browser):
     assert "pale" in findings[0] and "dark on dark" in findings[1]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize(("mode", "width"), [
+    ("light", 1280), ("dark", 390), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("light", 390), ("dark", 1280))),
+])  # fmt: skip
 def test_pages_are_self_contained_and_accessible(browser, address, pages, mode, width):
     context = browser.new_context(color_scheme=mode, viewport={"width": width, "height": 900})
     context.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}');")
