@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from helpers.networks.numerics import double
@@ -18,18 +18,60 @@ def _cloud(points: Tensor, fewest: int) -> Tensor:
     return double(points)
 
 
-def _two_nearest(points: Float[Tensor, "n D"], rows: int = 512) -> Float[Tensor, "n 2"]:
+def _two_nearest(points: Float[Tensor, "n D"], rows: int = 64) -> Float[Tensor, "n 2"]:
     """Distances to the two nearest other points.
 
-    Computed directly, in blocks of rows: |x|^2 + |y|^2 - 2xy would lose the digits that near neighbours need.
+    |x|^2 + |y|^2 - 2xy loses the digits that near neighbours need, but says which points may be the nearest: a few, to
+    which distances are taken by differences. Where rounding might hide another one, they are taken to all points.
     """
-    found = []
-    for start in range(0, len(points), rows):
-        block = torch.cdist(points[start : start + rows], points, compute_mode="donot_use_mm_for_euclid_dist")
-        index = torch.arange(len(block), device=points.device)
-        block[index, start + index] = math.inf  # a point is not its own neighbour
-        found.append(block.topk(2, largest=False).values)
-    return torch.cat(found)
+    squares, places, rounding = _candidates(points)
+    found = [
+        _distances(here[:, None], points[there])[:, 0].topk(2, largest=False).values
+        for here, there in zip(points.split(rows), places.split(rows))
+    ]
+    near = torch.cat(found)
+    unsure = (squares[:, -1] - rounding < near[:, 1].square()).nonzero()[:, 0]
+    for some in unsure.split(rows):
+        every = _distances(points[some], points).scatter(1, some[:, None], math.inf)  # a point is not its own neighbour
+        near[some] = every.topk(2, largest=False).values
+    return near
+
+
+def _distances(x: Float[Tensor, "*b n D"], y: Float[Tensor, "*b m D"]) -> Float[Tensor, "*b n m"]:
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _candidates(
+    points: Float[Tensor, "n D"], kept: int = 8, block: int = 1024
+) -> tuple[Float[Tensor, "n k"], Int64[Tensor, "n k"], Float[Tensor, "n"]]:
+    """Squared distances to the few nearest others, ascending, who they are, and how far rounding may be off.
+
+    Every block of products serves the points of both its sides.
+    """
+    kept, centred = min(kept, len(points) - 1), points - points.mean(0)
+    norms = centred.square().sum(1)
+    least, places = points.new_full((len(points), kept), math.inf), torch.zeros(len(points), kept, dtype=torch.long)
+    places = places.to(points.device)
+
+    def merge(start: int, squares: Tensor, first: int) -> None:
+        here = slice(start, start + len(squares))
+        found, at = squares.topk(min(kept, squares.shape[1]), largest=False)
+        least[here], order = torch.cat([least[here], found], dim=1).topk(kept, largest=False)
+        places[here] = torch.cat([places[here], at + first], dim=1).gather(1, order)
+
+    for i in range(0, len(points), block):
+        for j in range(i, len(points), block):
+            a, b = slice(i, i + block), slice(j, j + block)
+            squares = torch.addmm(norms[a, None] + norms[b], centred[a], centred[b].T, alpha=-2)
+            if i == j:
+                squares.fill_diagonal_(math.inf)  # a point is not its own neighbour
+            else:
+                merge(j, squares.T, i)
+            merge(i, squares, j)
+    # Of sums over features, and of taking off the mean.
+    of_sums, of_mean = ((size + size.max()).square() for size in (norms.sqrt(), points.norm(dim=1)))
+    rounding = torch.finfo(points.dtype).eps * (4 * points.shape[1] * of_sums + 16 * of_mean)
+    return least, places, rounding
 
 
 def two_nn(points: Float[Tensor, "n D"], discard: float = 0.1) -> float:

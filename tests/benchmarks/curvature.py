@@ -1,10 +1,10 @@
-"""How much faster than an SVD of each point: CAML through Gram matrices, and the pull-back estimator.
+"""How much faster than an SVD of each point: CAML through Gram matrices, and the pull-back; TwoNN beside scikit-dimension.
 
     python tests/benchmarks/curvature.py
 
 Each pair runs side by side in one process on one thread, alternating; the answers are compared first, then the
 medians of the times. Wanted: CAML at least 2 times the reference at K = 256, D = 4096, d = 10, the pull-back at
-least 50 times at K = 1023, D = 4096, q = 10. Figures hold for a quiet machine.
+least 50 times at K = 1023, D = 4096, q = 10, TwoNN the faster one at n = 5000, D = 3072. Figures hold for a quiet machine.
 """
 
 import os
@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import numpy as np
+import skdim
 import torch
 from side_by_side import medians
 
@@ -81,6 +82,16 @@ def agree_on_norm(form, theirs):
     assert np.abs(norm**2 / theirs.shape[2] - 1).max() < 0.02
 
 
+def smooth_cloud(n, features, d=10):
+    """Points (n, D) on a curved surface of d dimensions, with a little noise."""
+    t, axes = (torch.randn(shape, generator=stream(0, "cloud", *shape), dtype=torch.float64) for shape in ((n, d), (d, features)))
+    return with_noise(torch.tanh(t @ axes / d**0.5))
+
+
+def agree_on_dimension(ours, theirs):
+    assert abs(ours / theirs - 1) < 1e-6, "intrinsic dimension"
+
+
 def race(ours, theirs, agree, rounds, repeats=1):
     """Medians (s) of both sides, alternating, once they agree; a short side is repeated, so that it is timed as long."""
     agree(ours(), theirs())
@@ -100,6 +111,9 @@ def main():
     pull_back = lambda: curvature.second_fundamental_form(z, t, 0.05)
     pair = race(pull_back, lambda: reference(z.numpy(), 10), agree_on_norm, 3, repeats=20)
     report("pull-back, K 1023, D 4096, q 10, spheres", n, pair, 50)
+    points = smooth_cloud(5000, 3072)
+    pair = race(lambda: curvature.two_nn(points), lambda: skdim.id.TwoNN(0.1).fit(points.numpy()).dimension_, agree_on_dimension, 3)
+    report("TwoNN, n 5000, D 3072, beside scikit-dimension", len(points), pair, 1)
 
 
 def report(name, n, pair, wanted):

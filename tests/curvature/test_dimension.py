@@ -1,6 +1,7 @@
 """Dimensions: the peers' answers, clouds of known dimension, and what leaves a dimension unchanged."""
 
 import inspect
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import ortho_group
 
+from helpers.curvature import dimension
 from helpers.curvature.dimension import pca_dimension, two_nn
 from helpers.networks.numerics import stream
 
@@ -109,6 +111,16 @@ def test_near_neighbours_keep_their_digits():
     """Far from the origin |x|^2 + |y|^2 - 2xy would have lost the distances altogether."""
     x = 1e-3 * sphere(300, 3)
     assert two_nn(x + 1e4) == pytest.approx(two_nn(x), rel=1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3, 1e9])
+@pytest.mark.parametrize(("n", "features"), [(20, 3), (300, 40), (1100, 2)])
+def test_nearest_neighbours_are_those_of_all_differences(n, features, shift):
+    """Far from the origin products say little, and every distance is taken; duplicates are at no distance."""
+    cloud = torch.randn(n, features, generator=stream(0, "cloud"), dtype=torch.float64)
+    cloud = torch.cat([cloud, cloud[:5]]) + shift
+    every = torch.cdist(cloud, cloud, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(math.inf)
+    assert torch.equal(dimension._two_nearest(cloud), every.topk(2, largest=False).values)
 
 
 def test_single_precision_is_computed_in_double():
