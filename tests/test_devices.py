@@ -22,6 +22,7 @@ CALLS = [
     ("augmentation.noise", lambda at: augmentation.noise(shown(at), 0.1, torch.Generator(at).manual_seed(0))),
     ("augmentation.attack", lambda at: augmentation.attack(network(at), shown(at), labels(at), 1.0, 2, stream(0))),
     ("published.caml", lambda at: curvature.caml(normal(3, 6).to(at), normal(3, 12, 6, name="near").to(at), 2)),
+    ("published.at_origin", lambda at: published.at_origin(normal(3, 12, 6, name="near").to(at), 2)),
     ("published.caml, single", lambda at: curvature.caml(
         normal(3, 6).to(at), normal(3, 12, 6, name="near").to(at), 2, dtype=torch.float32)),
     ("pull_back.second_fundamental_form", lambda at: curvature.second_fundamental_form(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from helpers.book.marks import dotted
+from helpers.book.marks import dotted, from_top
 from helpers.verdicts.intervals import t_interval
 
 
@@ -58,6 +58,4 @@ def ratios(
         ax.plot([low, high], [heights, heights], color=colour)
         ax.plot(mid, heights, "o", color=colour, markersize=4, label=group)
     dotted(ax, x=1)
-    ax.set_yticks(range(len(names)), names)
-    if not ax.yaxis_inverted():
-        ax.invert_yaxis()
+    from_top(ax, names)

@@ -103,11 +103,12 @@ def curves(
     fig, axes = panels(math.ceil(len(panels_of) / rows), height=height, rows=rows, **shared)
     for ax, panel in zip(axes.flat, panels_of):
         ax.set(xscale=panel.xscale, yscale=panel.scale)
-        own = panel if panel.by else Panel(panel.rows, panel.y, by=by, colours=colours, labels=labels)
         in_legend = legend in ("beside", "inside") or panel.legend is not None
         named = in_legend or legend == "ends" and panel is panels_of[-1]
-        words = own.labels if named else dict.fromkeys(panel.rows[own.by], "")
-        drawn = own.by, own.colours, words, panel.dashed, in_legend, panel.styles
+        if not panel.by:
+            panel = panel._replace(by=by, colours=colours, labels=labels)
+        words = panel.labels if named else dict.fromkeys(panel.rows[panel.by], "")
+        drawn = panel.by, panel.colours, words, panel.dashed, in_legend, panel.styles
         bands(ax, panel.rows, panel.x, panel.y, *drawn, **options)
         named_below = not shared.get("sharex") or ax in axes[-1]
         ax.set(xlabel=panel.xlabel if named_below else "", ylabel=panel.ylabel, title=panel.title)
@@ -131,7 +132,6 @@ def shaded(ax: Axes, lines: Mapping[str, tuple], style: str | Sequence[str] = "-
     styles = [style] * len(lines) if isinstance(style, str) else style
     for (name, (x, y)), how, colour in zip(lines.items(), styles, depth_colours(len(lines))):
         ax.plot(x, y, how, color=colour, label=name, **options)
-
 
 
 def beside(ax: Axes, **options) -> None:

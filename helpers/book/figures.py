@@ -20,6 +20,7 @@ from helpers.book.curves import shaded as shaded
 from helpers.book.marks import across as across
 from helpers.book.marks import below as below
 from helpers.book.marks import dotted as dotted
+from helpers.book.marks import from_top
 from helpers.book.marks import level as level
 from helpers.book.marks import scatter as scatter
 from helpers.book.marks import ticks as ticks
@@ -65,9 +66,7 @@ def rows(
         heights = [names.index(name) + apart * ((len(colours) - 1) / 2 - place) for name in found]
         if found:
             intervals(ax, heights, list(found.values()), colour, across=True, label=str(group))
-    ax.set_yticks(range(len(names)), names)
-    if not ax.yaxis_inverted():
-        ax.invert_yaxis()
+    from_top(ax, names)
 
 
 def along(ax: Axes, names: Sequence[str]) -> None:
@@ -88,8 +87,7 @@ def forest(ax: Axes, table: pd.DataFrame, register: Mapping) -> None:
         rule = next(iter(register[name].rules.values()))
         ticks = (-rule.bound, rule.bound) if rule.kind == "within" else (rule.bound,)
         ax.plot(ticks, [y] * len(ticks), "|", color="black", markersize=18)
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
+    from_top(ax, names)
 
 
 def claims(judged, height: float = 4.2) -> tuple[Figure, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Marks on a panel: dots, one a network, scattered or joined; a named level; plain ticks; a legend below."""
+"""Marks on a panel: dots, one a network, scattered or joined; a named level; plain ticks; names of rows; a legend below."""
 
 from collections.abc import Sequence
 
@@ -46,6 +46,13 @@ def ticks(ax: Axes, at: Sequence[float | int]) -> None:
     ax.set_xscale("log")
     ax.set_xticks(at, [f"{tick:g}" for tick in at], minor=False)
     ax.minorticks_off()
+
+
+def from_top(ax: Axes, names: Sequence[str]) -> None:
+    """Names of rows beside a panel, the first at the top; panels may share the axis."""
+    ax.set_yticks(range(len(names)), names)
+    if not ax.yaxis_inverted():
+        ax.invert_yaxis()
 
 
 def dotted(axes, x: float | int | None = None, y: float | int | None = None, colour="black") -> None:

@@ -50,8 +50,8 @@ def _candidates(
     """
     kept, centred = min(kept, len(points) - 1), points - points.mean(0)
     norms = centred.square().sum(1)
-    least, places = points.new_full((len(points), kept), math.inf), torch.zeros(len(points), kept, dtype=torch.long)
-    places = places.to(points.device)
+    least = points.new_full((len(points), kept), math.inf)
+    places = torch.zeros_like(least, dtype=torch.long)
 
     def merge(start: int, squares: Tensor, first: int) -> None:
         here = slice(start, start + len(squares))

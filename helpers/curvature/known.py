@@ -9,17 +9,12 @@ from torch import Tensor
 from helpers.curvature import surfaces
 from helpers.curvature.layers import SOLVERS
 from helpers.curvature.neighbourhoods import ball
-from helpers.curvature.published import caml
+from helpers.curvature.published import at_origin
 from helpers.curvature.pull_back import second_fundamental_form
 from helpers.networks.numerics import double, stream
 
 Q, RADIUS, NEIGHBOURS = 5, 0.05, 100  # of the unit sphere
 AXES, SIDE = 6, 0.1  # of the box
-
-
-def at_origin(neighbours: Float[Tensor, "n K D"], dim: int, **solver) -> Float[Tensor, "n normals dim"]:
-    """CAML of neighbours around the origin."""
-    return caml(torch.zeros_like(neighbours[:, 0]), neighbours, dim, **solver)
 
 
 def sphere(features: int) -> tuple[Float[Tensor, "1 K D"], Float[Tensor, "K q"]]:

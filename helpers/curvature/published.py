@@ -100,3 +100,8 @@ def caml(
         fit = torch.linalg.pinv(quadratic_design(c[..., :dim]), rtol=cutoff) @ c[..., dim:]  # (n, P, normals)
         curvatures.append(torch.linalg.eigvalsh(symmetric(fit[:, dim:].mT, dim)))
     return torch.cat(curvatures)
+
+
+def at_origin(neighbours: Float[Tensor, "n K D"], dim: int, **solver) -> Float[Tensor, "n normals dim"]:
+    """`caml` of neighbours around the origin, such as displacements; `solver` has its other options."""
+    return caml(torch.zeros_like(neighbours[:, 0]), neighbours, dim, **solver)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.curvature.layers import median
 from helpers.curvature.neighbourhoods import Ball
-from helpers.curvature.published import caml
+from helpers.curvature.published import at_origin
 from helpers.networks.numerics import double, stream
 
 
@@ -42,7 +42,6 @@ def by_number(
         shape = (displacements.shape[2], outputs)
         mix = torch.randn(shape, generator=stream(0, "outputs", outputs), dtype=torch.float64).to(displacements)
         mixed = displacements @ (mix / outputs**0.5)
-        mapc = caml(torch.zeros_like(mixed[:, 0]), mixed, q).abs().mean()
         bend = random_readouts(displacements, ball, outputs, count)
-        rows.append({"outputs": outputs, "mapc": float(mapc), "bend": median(bend)})
+        rows.append({"outputs": outputs, "mapc": float(at_origin(mixed, q).abs().mean()), "bend": median(bend)})
     return rows

@@ -3,7 +3,6 @@
 A network is named by its model, its condition and its seed, in every chapter and in every table.
 """
 
-from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -54,10 +53,11 @@ class Zoo:
         """What decides a network of this model and condition besides its seed."""
         if condition not in self.conditions:
             raise ValueError(f"condition={condition!r}: expected one of {', '.join(self.conditions)}")
-        changes = self.conditions[condition]
-        untrained = changes.get("epochs") == 0 and self.shared.get("weights", "train") != "train"
-        own = [given for start, given in self.own.items() if model.startswith(start)]
-        chosen = dict(ChainMap(dict(changes), {"weights": "none"} if untrained else {}, *own, self.shared))
+        changes, chosen = self.conditions[condition], dict(self.shared)
+        for start, own in self.own.items():
+            chosen |= own if model.startswith(start) else {}
+        untrained = changes.get("epochs") == 0 and chosen.get("weights", "train") != "train"
+        chosen |= {**({"weights": "none"} if untrained else {}), **changes}
         if "share" in chosen:
             chosen["epochs"] = max(1, round(chosen["share"] * chosen.get("epochs", Spec.epochs)))
         return chosen

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from helpers.verdicts.picking import by_seed, pick, trend
+from helpers.verdicts.picking import by_seed, trend
 
 
 def each(of: Callable, choices: Mapping[str, Mapping], *at, **by) -> dict:
@@ -32,17 +32,15 @@ class Contrasts:
     to: str = "trained"
     since: str = "untrained"
 
-    def rows(self, where: str, condition: str, **how: str) -> tuple[pd.DataFrame, list[str]]:
-        """The rows of a condition at these points, and the points."""
+    def _counted(self, where: str, condition: str, **how: str) -> dict[str, str | list[str]]:
+        """The values of columns, for `picking`, of the rows of a condition at these points."""
         how = {**self.usual, "condition": condition, **how}
-        points = self.points[how["model"]][where]
         known = {name: value for name, value in how.items() if name in self.table}
-        return pick(self.table, point=points, **known), points
+        return {"point": self.points[how["model"]][where], **known}
 
     def value(self, where: str, condition: str, column: str = "", **how: str) -> pd.Series:
         """A measure's mean over points, by seed; NaN where there are none."""
-        found = by_seed(self.rows(where, condition, **how)[0], column or self.column)
-        return found.reindex(self.table["seed"].unique()).rename_axis("seed")
+        return by_seed(self.table, column or self.column, **self._counted(where, condition, **how))
 
     def change(
         self, where: str, to: str = "", since: str = "", scale: Callable = np.positive, column: str = "", **how: str
@@ -61,5 +59,5 @@ class Contrasts:
 
     def trend(self, where: str, condition: str = "", column: str = "", **how: str) -> pd.Series:
         """The rank correlation of a measure with the order of the points, by seed (`picking.trend`)."""
-        rows, points = self.rows(where, condition or self.since, **how)
-        return trend(rows, column or self.column, points)
+        counted = self._counted(where, condition or self.since, **how)
+        return trend(self.table, column or self.column, counted["point"], **counted)

@@ -1,7 +1,25 @@
-"""Small books to run."""
+"""Small books to run, and the style in which figures are drawn."""
 
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from small_book import FRAGILE, code, command, environment, prose, tiny, write_chapter
+
+from helpers.book import figures
+
+
+@pytest.fixture
+def styled():
+    """As a chapter draws; and nothing of it is left."""
+    with plt.rc_context():
+        figures.style()
+        yield
+    plt.close("all")
+    InteractiveShell.clear_instance()
 
 
 @pytest.fixture(scope="session")

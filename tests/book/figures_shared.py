@@ -2,11 +2,6 @@
 
 import io
 from itertools import combinations
-
-import matplotlib
-
-matplotlib.use("Agg")
-
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -21,14 +16,7 @@ from helpers.networks.models import build
 from helpers.verdicts import t_interval
 from helpers.verdicts.claims import Rule
 
-
-@pytest.fixture(autouse=True)
-def styled():
-    with plt.rc_context():
-        figures.style()
-        yield
-    plt.close("all")
-    InteractiveShell.clear_instance()
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 @pytest.fixture

@@ -1,9 +1,5 @@
 """The page: text, tables, values for the prose, what was expected, and where numbers come from."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -19,20 +15,13 @@ from helpers.book import Run, checks, figures, page, parameters, records, runner
 from helpers.verdicts import claims, judging, spell, t_interval
 from helpers.verdicts.values import tidy
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 CLAIM = {
     "id": "X1", "chapter": "tiny", "statement": "It grows.", "source": "abstract", "informed_by": "nothing",
     "contrast": "a against b",
     "arms": {"faithful": {"kind": "greater", "quantity": "an effect", "margin": 0.3}},
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def styled():
-    with plt.rc_context():
-        figures.style()
-        yield
-    plt.close("all")
-    InteractiveShell.clear_instance()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from scipy.stats import ortho_group
 
 from helpers import curvature
 from helpers.curvature import ball, caml, quadratic, second_fundamental_form
+from helpers.curvature.published import at_origin
 from helpers.networks.numerics import stream
 
 PEERS = np.load(Path(__file__).parents[1] / "fixtures" / "caml.npz")
@@ -32,11 +33,6 @@ def rotation(d, seed=0):
 def turned(z, features, seed=0):
     """The same points (..., d) along other axes of a larger space (..., features)."""
     return z @ torch.linalg.qr(normal(features, z.shape[-1], seed=seed)).Q.mT
-
-
-def at_origin(z, dim, **solver):
-    """CAML of neighbours (n, K, D) around the origin."""
-    return caml(torch.zeros_like(z[:, 0]), z, dim, **solver)
 
 
 def mapc(z, dim, **solver):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from searches_shared import SHORT, images, scaled  # noqa: F401
 from torch import nn
 
 from helpers import depth, networks
@@ -12,20 +13,6 @@ from helpers.depth import layers
 from helpers.depth.inversion import invert
 from helpers.depth.optimisers import Procedure
 from helpers.networks.numerics import stream
-
-SHORT = Procedure(steps=20)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return torch.rand(5, 1, 8, 8, generator=stream(0, "images"))
-
-
-def scaled(factor=1.0):
-    """A network that multiplies."""
-    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False)).eval()
-    nn.init.constant_(net[0].weight, factor)
-    return net.requires_grad_(False)
 
 
 @pytest.mark.parametrize(("name", "expected"), [

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 import torch
+from searches_shared import SHORT, images, scaled  # noqa: F401
 from torch import nn
 
 from helpers import depth
@@ -14,20 +15,8 @@ from helpers.depth.optimisers import Procedure
 from helpers.networks import models
 from helpers.networks.numerics import stream
 
-SHORT = Procedure(steps=20)
 EXACT = Procedure(loss="relative", step="adam", steps=3, polish=20)
 PARTS = {"first": slice(0, 3), "rest": slice(3, None)}
-
-
-@pytest.fixture(scope="module")
-def images():
-    return torch.rand(5, 1, 8, 8, generator=stream(0, "images"))
-
-
-def scaled(factor=1.0):
-    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False)).eval()
-    nn.init.constant_(net[0].weight, factor)
-    return net.requires_grad_(False)
 
 
 def brightness(x):
