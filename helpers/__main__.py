@@ -1,11 +1,11 @@
-"""The command line: `python -m helpers list | show | run | build | check | clean | new`."""
+"""The command line: `python -m helpers list | show | run | record | build | check | clean | new`."""
 
 import argparse
 import json
 import signal
 import sys
 
-from helpers.book import checks, runner, site, skeleton, sources
+from helpers.book import checks, recording, records, runner, site, skeleton, sources
 from helpers.book.parameters import parameters, profiles, table
 
 DONE, CELL_FAILED, BAD_PARAMETER, INTERRUPTED, KERNEL_DIED = 0, 1, 2, 130, 138
@@ -24,6 +24,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-p", dest="changes", nargs=2, action="append", default=[], metavar=("NAME", "JSON"),
         help="a parameter and its value, as in -p seeds '[0, 1]'; may be repeated",
+    )  # fmt: skip
+    record = commands.add_parser("record", help="run a chapter whole, and put its records under book/records", description=statuses)
+    record.add_argument("chapter", metavar="CHAPTER")
+    record.add_argument("--profile", required=True, help=f"one of {', '.join(records.RECORDED)}")
+    record.add_argument(
+        "--workers", type=int, default=recording.WORKERS, metavar="N",
+        help="processes side by side (default: %(default)s); what was interrupted resumes",
     )  # fmt: skip
     build = commands.add_parser("build", help="run what is out of date and build the site into _build/html")
     for command in (run, build):
@@ -82,6 +89,13 @@ def _run(arguments) -> int:
     # A name that is not known keeps its text: `runner.run` refuses it with the nearest right one.
     changes = {name: known[name].read(text) if name in known else text for name, text in arguments.changes}
     print(runner.run(arguments.chapter, arguments.profile, changes, arguments.force))
+    return DONE
+
+
+def _record(arguments) -> int:
+    if arguments.workers < 1:
+        raise ValueError(f"workers = {arguments.workers}: expected 1 or more")
+    print(recording.record(arguments.chapter, arguments.profile, arguments.workers))
     return DONE
 
 

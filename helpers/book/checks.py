@@ -4,7 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
-from helpers.book import manifest, parameters, records, runner, sources
+import numpy as np
+
+from helpers.book import judging, manifest, parameters, records, runner, sources
 from helpers.networks import cache
 from helpers.verdicts import claims
 
@@ -23,15 +25,46 @@ def check() -> tuple[list[str], list[str]]:
         except ValueError as error:
             mistakes.append(str(error))
             continue
-        for path in sorted(records.location(chapter, "paper").glob("*.json")):
-            status = records.load(chapter, path.stem).status
-            if status != "current":
-                (mistakes if status == "unreadable" else remarks).append(f"{chapter}: record {path.stem} is {status}")
+        for profile in records.recorded(chapter):
+            wrong, worth = _recorded(chapter, profile)
+            mistakes += [f"records/{profile}/{chapter}: {line}" for line in wrong]
+            remarks += [f"records/{profile}/{chapter}: {line}" for line in worth]
         expected = records.load(chapter, "expected", "laptop")
         if expected is not None and expected.status == "current" and len(expected.table):
             failed = expected.table.loc[~expected.table["holds"].astype(bool), "expectation"]
             mistakes += [f"{chapter}: expected of the laptop run, and not so: {what}" for what in failed]
     return mistakes + _changed() + _claims(sources.root() / "book" / "claims.yml"), remarks
+
+
+def _recorded(chapter: str, profile: str) -> tuple[list[str], list[str]]:
+    """What is wrong in the committed records of a chapter, whose verdicts are computed again, and what is worth knowing."""
+    found = {path.stem: records.load(chapter, path.stem, profile) for path in sorted(records.location(chapter, profile).glob("*.json"))}
+    mistakes = [f"{name} is unreadable" for name, record in found.items() if record.status == "unreadable"]
+    if mistakes:
+        return mistakes, []
+    remarks = [f"{name} is stale: what measured it has changed since" for name, record in found.items() if record.status == "stale"]
+    if "claims" not in found or (again := judging.recorded(chapter, profile)) is None:
+        return [], remarks
+    kept = found["claims"].table.set_index(["claim", "arm"])
+    for row in again.verdicts.set_index(["claim", "arm"]).itertuples():
+        name = " ".join(row.Index)
+        if row.Index not in kept.index:
+            remarks.append(f"{name} has no verdict: the claim is newer")
+        elif kept.loc[row.Index, "rule"] != row.rule:
+            remarks.append(f"{name}: its rule has changed since")
+        elif not _same(kept.loc[row.Index], row):
+            mistakes.append(f"{name} is {row.verdict} by its values, and {kept.loc[row.Index, 'verdict']} by its record")
+    if set(kept["computed_by"]) != {sources.computing(chapter)}:
+        remarks.append("claims: the cells that compute what they are judged by have changed since")
+    return mistakes, remarks
+
+
+def _same(kept, row) -> bool:
+    """Do a recorded verdict and its numbers follow from the values?"""
+    numbers = ("estimate", "low", "high", "n")
+    close = all(np.isclose(float(kept[name]), float(getattr(row, name)), rtol=1e-6, atol=1e-12, equal_nan=True) for name in numbers
+                if getattr(row, name) is not None)  # fmt: skip
+    return kept["verdict"] == row.verdict and close
 
 
 def _untidy(notebook) -> list[str]:

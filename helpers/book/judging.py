@@ -7,9 +7,13 @@ import pandas as pd
 from IPython.display import Markdown
 
 from helpers import verdicts
-from helpers.book import page, records
+from helpers.book import page, parameters, records, sources
+from helpers.book.origins import badge
+from helpers.verdicts.agreement import agreement
 from helpers.verdicts.claims import Claim, register
 from helpers.verdicts.values import Measured
+
+SIZES = (3, 5, 10)  # seeds of a smaller run, besides those of the live one
 
 
 @dataclass
@@ -41,27 +45,47 @@ def judge(run, measured: Measured, seeds: Sequence[int]) -> Judged:
         measured: what `verdicts.tidy` takes, by claim and arm.
         seeds: those of the run, with which functions are called.
 
-    Saves the records `values`, `intervals` and `claims`, shows the verdicts and, folded, every interval, and keeps for
-    the prose the badge and the counts.
+    Saves the records `values`, `intervals` and `claims` (with the hash of the cells that computed the values), and
+    `agreement` at a recorded profile. Shows the verdicts and, folded, every interval, and keeps for the prose the badge
+    and the counts.
     """
     known = register(run.chapter)
     values = verdicts.tidy(measured, seeds)
     intervals = verdicts.judging.intervals(values, known)
-    judged = Judged(known, values, intervals, verdicts.judging.table(intervals, known, run.profile))
+    found = verdicts.judging.table(intervals, known, run.profile)
+    judged = Judged(known, values, intervals, found.assign(computed_by=sources.computing(run.chapter)))
     records.save(run, "values", values.astype(dict.fromkeys(values.columns[:-1].drop("seed"), "category")))
     records.save(run, "intervals", intervals)
     records.save(run, "claims", judged.verdicts)
-    page.glue("badge", Markdown(records.badge(run)))
+    if run.profile in records.RECORDED:
+        records.save(run, "agreement", agreement(values, known, smaller_runs(run.chapter)), digits=4)
+    page.glue("badge", Markdown(badge(run)))
     for name, count in verdicts.judging.counts(judged.verdicts, known).items():
         page.glue(name, count)
-    show(judged, records.badge(run))
+    show(judged, badge(run))
     return judged
 
 
-def show(judged: Judged, badge: str) -> None:
+def recorded(chapter: str, profile: str) -> Judged | None:
+    """What a chapter's rules say of its committed values, computed from these alone; None where there are none."""
+    record = records.load(chapter, "values", profile)
+    if record is None or not len(record.table):
+        return None
+    known = register(chapter)
+    intervals = verdicts.judging.intervals(record.table, known)
+    return Judged(known, record.table, intervals, verdicts.judging.table(intervals, known, profile))
+
+
+def smaller_runs(chapter: str) -> list[int]:
+    """Numbers of seeds for which agreement is asked: a few, and those of the chapter's live run."""
+    live = [len(each.default) for each in parameters.parameters(chapter) if each.unit == "seeds"]
+    return sorted({*SIZES, *live})
+
+
+def show(judged: Judged, origin: str) -> None:
     """The verdicts as a table, and every interval folded below."""
     estimates = [verdicts.spell(row) for row in judged.intervals.itertuples()]
     every = judged.intervals[["claim", "arm", "choice"]].assign(estimate=estimates)
     rows = page.as_table(every, "Estimates with 95% intervals by claim, arm and choice")
     folded = "\n".join(["````{dropdown} Every estimate, by choice", rows, "````"])
-    page.show(badge, verdicts.tables.markdown(judged.verdicts, judged.register), folded)
+    page.show(origin, verdicts.tables.markdown(judged.verdicts, judged.register), folded)

@@ -23,6 +23,7 @@ from helpers.book import sources
 from helpers.book.records import plain
 from helpers.networks import cache, processes
 from helpers.networks.fingerprints import fingerprint
+from helpers.networks.processes import progress
 
 WORTH = 20  # seconds of work: less is done about as soon as other processes have started
 Tables = pd.DataFrame | dict[str, pd.DataFrame]
@@ -77,9 +78,10 @@ def _found(run, function: Callable, over: list[dict], missing: list | None) -> l
     paths = [_path(run, print_of_it, each) for each in over]
     found = {path: _kept(path) for path in dict.fromkeys(paths)}
     wanted = {path: each for path, each in zip(paths, over) if found[path] is None}
-    for done, (path, result) in enumerate(_computed(run, function, wanted), start=1):
+    told = progress(_name(function), len(wanted))
+    for path, result in _computed(run, function, wanted):
         found[path] = result
-        _tell(function, done, len(wanted))
+        told()
     absent = [(each, found[path]["absent"]) for path, each in zip(paths, over) if "absent" in found[path]]
     if absent and missing is None:
         raise FileNotFoundError(absent[0][1])
@@ -93,7 +95,7 @@ def _computed(run, function: Callable, wanted: dict[Path, dict]) -> Iterator[tup
     started, jobs = time.perf_counter(), list(wanted.items())
     for path, each in jobs[:1]:
         yield path, _keep(path, function, each)
-    left, cores = jobs[1:], os.cpu_count() or 1
+    left, cores = jobs[1:], processes.workers()
     worth = (time.perf_counter() - started) * len(left) > WORTH
     if run.device.type != "cpu" or cores < 2 or not worth:
         yield from ((path, _keep(path, function, each)) for path, each in left)
@@ -115,10 +117,6 @@ def _keep_there(settings: dict[str, str], path: Path, function: Callable, each: 
         del os.environ[name]
     os.environ |= settings
     return _keep(path, function, each)
-
-
-def _tell(function: Callable, done: int, total: int) -> None:
-    print(f"{_name(function)}: {done} of {total}", file=sys.stderr, flush=True)
 
 
 def _name(function: Callable) -> str:

@@ -9,6 +9,7 @@ from IPython.display import Markdown, display, publish_display_data
 from matplotlib.figure import Figure
 
 from helpers.book import records
+from helpers.book.origins import badge, downloads
 from helpers.verdicts.claims import register
 from helpers.verdicts.intervals import t_interval
 from helpers.verdicts.tables import markdown, spell
@@ -54,16 +55,19 @@ def glue(name: str, value) -> None:
 
 
 def show_recorded(run) -> None:
-    """The verdicts of a chapter's recorded paper-scale run, or that there is none."""
-    record = records.load(run.chapter, "claims")
-    known = record is not None and len(record.table)
-    table = [markdown(record.table, register(run.chapter), anchors=False)] if known else []
-    show("### At the scale of the paper", records.badge(record), *table)
+    """The verdicts of a chapter as recorded, profile by profile, or that there are none."""
+    for profile in records.recorded(run.chapter):
+        record = records.load(run.chapter, "claims", profile)
+        known = record is not None and len(record.table)
+        table = [markdown(record.table, register(run.chapter), anchors=False)] if known else []
+        show(f"### As recorded: {records.RECORDED[profile]}", badge(record), *table)
+    if not records.recorded(run.chapter):
+        show("### As recorded", badge(None))
 
 
 def show_provenance(run, *others: str) -> None:
     """Where the numbers of a page come from, and their tables to take along, with those of other chapters."""
-    show(records.badge(run), records.downloads(run, *others))
+    show(badge(run), downloads(run, *others))
 
 
 def expect(run, expectations: Mapping[str, bool]) -> None:

@@ -1,7 +1,7 @@
 """Save, find and vouch for a result.
 
 A record is one tidy table (JSON, and .npz where arrays are needed) with the parameters and the provenance
-of the run that measured it. Records of paper-scale runs are committed under book/records.
+of the run that measured it. Those of the recorded profiles are committed, under book/records/PROFILE/CHAPTER.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from helpers.book import manifest, parameters, sources
 from helpers.networks.cache import write
 
 LIMIT = 200_000  # bytes of one record: it is committed
+RECORDED = {"digits": "digits", "cifar": "CIFAR-10", "paper": "the paper's scale"}  # profiles by what a page calls them
 
 
 @dataclasses.dataclass
@@ -89,7 +90,7 @@ def rounded(value: Any, digits: int) -> Any:
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
-def load(chapter: str, name: str, profile="paper") -> Record | None:
+def load(chapter: str, name: str, profile) -> Record | None:
     """A record, or None where there is none; a Run in place of the profile's name finds that run's own.
 
     A file that cannot be read gives an empty table and the status "unreadable".
@@ -111,29 +112,40 @@ def load(chapter: str, name: str, profile="paper") -> Record | None:
 
 
 def beside(run, name: str, live: pd.DataFrame) -> list[tuple[str, pd.DataFrame, dict]]:
-    """A table of this run and, where there is one, that of the recorded paper-scale run: (title, table, parameters)."""
-    found, record = [("this run", live, run.parameters)], load(run.chapter, name)
-    if record is not None and len(record.table):
-        found.append((f"recorded, {record.provenance['device']}", record.table, record.parameters))
-    return found
+    """A table as recorded, at each profile there is, and of this run: (title, table, parameters).
+
+    A run that is being recorded stands alone.
+    """
+    found = []
+    for profile in () if run.profile in RECORDED else recorded(run.chapter):
+        record = load(run.chapter, name, profile)
+        if record is not None and len(record.table):
+            found.append((f"{RECORDED[profile]}, recorded", record.table, record.parameters))
+    return [*found, ("this run", live, run.parameters)]
+
+
+def recorded(chapter: str) -> list[str]:
+    """The profiles of which a chapter has committed records."""
+    return [profile for profile in RECORDED if any(location(chapter, profile).glob("*.json"))]
 
 
 def location(chapter: str, profile: str) -> Path:
-    """The folder of a chapter's records: committed for the paper profile, beside the run for the others."""
-    if profile == "paper":
-        return sources.root() / "book" / "records" / chapter
+    """The folder of a chapter's records: committed for a recorded profile, beside the run for the others."""
+    if profile in RECORDED:
+        return sources.root() / "book" / "records" / profile / chapter
     return sources.runs() / chapter / profile / "records"
 
 
-def publish(chapter: str, folder: Path) -> None:
-    """Put a finished run's records in the place of the committed ones, with a manifest."""
-    target = location(chapter, "paper")
+def publish(chapter: str, profile: str, folder: Path) -> Path:
+    """Put a finished run's records in the place of the committed ones, with a manifest; their folder."""
+    target = location(chapter, profile)
     for path in target.glob("*.*"):
         if not (folder / path.name).exists():
             path.unlink()
     for path in sorted(folder.glob("*.*")):
         write(target / path.name, path.read_bytes())
     manifest.write(target)
+    return target
 
 
 def _of_profile(chapter: str, profile: str, given: dict) -> bool:
@@ -143,52 +155,13 @@ def _of_profile(chapter: str, profile: str, given: dict) -> bool:
     return {**parameters.resolve(chapter, profile), "device": None} == {**given, "device": None}
 
 
-def badge(result) -> str:
-    """One line of Markdown that says where numbers come from: of a Record, of a Run (live), or of None."""
-    if result is None:
-        return "**Not recorded** at this scale yet."
-    if not isinstance(result, Record):
-        return f"**Live** · {result.profile} profile · {_device_name(result.device)}"
-    if result.status == "unreadable":
-        return f"**Recorded** · {result.profile} profile · **unreadable**: `{result.path.name}` is damaged"
-    origin = result.provenance
-    parts = ["**Recorded**", f"{result.profile} profile", origin["device"], f"commit {origin['commit'] or 'unknown'}"]
-    parts.append(origin["created"][:10])
-    if result.status == "stale":
-        parts.append("**stale**: what measured it has changed since")
-    return " · ".join(parts)
-
-
-def downloads(run, *others: str) -> str:
-    """Markdown links to the tables of a run and of the recorded paper-scale run, as they lie beside its page.
-
-    The tables of other chapters follow, those of the same profile and those recorded.
-    """
-    return "\n".join(line for chapter in (run.chapter, *others) for line in _links(run, chapter, bool(others)))
-
-
-def _links(run, chapter: str, named: bool) -> list[str]:
-    lines = []
-    own = run.folder / "records"  # not yet in its place
-    live = own if chapter == run.chapter else location(chapter, run.profile)
-    places = {"live": ("this run", live), "records": ("the paper scale", location(chapter, "paper"))}
-    for where, (title, folder) in places.items():
-        links = []
-        for path in sorted(folder.glob("*.json")):
-            files = (f"{{download}}`{kind.upper()} <{where}/{chapter}/{path.stem}.{kind}>`" for kind in ("csv", "json"))
-            links.append(f"- {path.stem}: {', '.join(files)}")
-        if links:
-            lines += ["", f"Tables of {title}{f', {chapter}' if named else ''}:", "", *links]
-    return lines
-
-
 def provenance(run) -> dict[str, Any]:
     """Where, when and with what a run measured: commit, hash of the sources, versions, device, threads, seconds."""
     return {
         "commit": _commit(),
         "sources": run.sources,
         "versions": sources.versions(),
-        "device": _device_name(run.device),
+        "device": device_name(run.device),
         "threads": run.threads,
         "seconds": round(time.monotonic() - run.started, 1),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -203,12 +176,12 @@ def _commit() -> str | None:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
 
 
-def _device_name(device) -> str:
+def device_name(device) -> str:
     """`CPU`, or the name of the accelerator."""
     if getattr(device, "type", "cpu") == "cuda":
         import torch
 
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.getdevice_name(device)
     return str(getattr(device, "type", "cpu")).upper()
 
 

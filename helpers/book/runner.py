@@ -60,8 +60,6 @@ def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, f
         for line in changed(folder):
             print(f"{chapter}: {line}: run again", file=sys.stderr)
         _renew(folder, chapter, profile, changes, identity)
-    if profile == "paper" and not changes:
-        records.publish(chapter, folder / "records")
     return folder
 
 
@@ -128,11 +126,12 @@ def key(chapter: str, profile: str = "laptop", changes: dict | None = None) -> s
     used = sources.helpers_used(code.values())
     values = resolve(chapter, profile) | (changes or {})
     read = [path for each in after(chapter) for path in records.location(each, profile).glob("*.json")]
-    if profile != "paper":  # a chapter draws its paper-scale records beside the live ones
-        read += [path for each in [chapter, *after(chapter)] for path in records.location(each, "paper").glob("*.json")]
+    if profile not in records.RECORDED:  # a chapter draws what is recorded beside its own
+        for each in [chapter, *after(chapter)]:
+            read += [path for of in records.RECORDED for path in records.location(each, of).glob("*.json")]
     if "helpers.verdicts.claims" in used:
         read.append(sources.root() / "book" / "claims.yml")
-    contents = [[path.name, path.read_text(encoding="utf-8")] for path in sorted(set(read)) if path.exists()]
+    contents = [[*path.parts[-3:], path.read_text(encoding="utf-8")] for path in sorted(set(read)) if path.exists()]
     lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
     given = {name: [value, *map(_state, lists[name])] for name, value in values.items()}
     threads = os.environ.get("LAYERS_THREADS", "1")

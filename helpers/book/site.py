@@ -87,8 +87,8 @@ def executed(chapter: str, profile: str = "laptop"):
 def stage(profile: str = "laptop") -> Path:
     """A copy of the book in which executed notebooks stand in place of the sources; its folder.
 
-    The records lie beside the pages as CSV and JSON: book/live/CHAPTER of this build, book/records/CHAPTER of
-    the paper scale. Only what has changed is written, so that Sphinx reads only that again.
+    The records lie beside the pages as CSV and JSON: book/live/CHAPTER of this build, book/records/PROFILE/CHAPTER as
+    committed. Only what has changed is written, so that Sphinx reads only that again.
     """
     folder = output(profile) / "stage"
     files = {name: (sources.root() / name).read_bytes() for name in ("_config.yml", "_toc.yml")}
@@ -98,7 +98,7 @@ def stage(profile: str = "laptop") -> Path:
             files[name.as_posix()] = path.read_bytes()
     for chapter in sources.chapters():
         files[f"book/{chapter}.ipynb"] = nbformat.writes(executed(chapter, profile)).encode()
-        for name, kind in (("live", profile), ("records", "paper")):
+        for name, kind in {"live": profile, **{f"records/{each}": each for each in records.RECORDED}}.items():
             files |= _downloads(chapter, kind, f"book/{name}/{chapter}")
     for path in folder.rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:

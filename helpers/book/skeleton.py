@@ -77,7 +77,7 @@ CLAIM = """
   chapter: {name}
   statement: Training lowers the intrinsic dimension of the images at the logits.
   source: own
-  informed_by: nothing yet
+  known_beforehand: nothing yet
   contrast: the same architecture and seed, trained and untrained
   arms:
     corrected:

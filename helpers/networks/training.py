@@ -5,7 +5,6 @@ and `checkpoints` what it was on the way. How it is trained: `helpers.networks.f
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -227,7 +226,7 @@ def calibrate(net: Trained, batches: int = 8) -> Trained:
 def prefetch(
     specs: Iterable[Spec] | Mapping[Spec, Iterable[int | float]], device: torch.device | str | None = None
 ) -> None:
-    """Train the networks that the cache lacks, on a CPU one process a core: a small network cannot use two cores.
+    """Train the networks that the cache lacks, on a CPU by several processes: a small network cannot use two cores.
 
     A mapping gives, for each network, the epochs whose checkpoints are wanted too.
     """
@@ -236,15 +235,16 @@ def prefetch(
     wanted = {spec: epochs for spec, epochs in wanted.items() if spec.weights == "train"}
     missing = [spec for spec, epochs in wanted.items() if not _there(spec, place, epochs)]
     work = sum(spec.epochs * spec.fraction * len(dataset(spec, place).train_images) for spec in missing)
-    side_by_side = min(os.cpu_count() or 1, len(missing)) if place.type == "cpu" and work > WORTH else 1
+    side_by_side = min(processes.workers(), len(missing)) if place.type == "cpu" and work > WORTH else 1
     if side_by_side < 2:
         for spec in missing:
             checkpoints(spec, epochs=wanted[spec], device=place)
         return
     # Long ones first, so that none is left to run alone at the end.
     missing.sort(key=lambda spec: spec.epochs * spec.fraction, reverse=True)
-    for done, _ in enumerate(processes.side_by_side(_fill, [(spec, wanted[spec]) for spec in missing]), start=1):
-        print(f"trained {done} of {len(missing)} networks", file=sys.stderr)
+    told = processes.progress("networks trained", len(missing))
+    for _ in processes.side_by_side(_fill, [(spec, wanted[spec]) for spec in missing]):
+        told()
 
 
 def _there(spec: Spec, device: torch.device, epochs: Iterable[int | float]) -> bool:

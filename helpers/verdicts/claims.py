@@ -25,7 +25,8 @@ class Rule:
     Kinds: `greater` and `less` hold when the whole interval lies beyond `bound`; `within` when it lies inside
     plus or minus `bound`; `two-sided` answers positive, negative or none; `by construction` and `not judged`
     carry a `reason` instead. `margin` is the smallest effect that would matter. `statistic` names what is taken of
-    networks, which a bootstrap draws (`statistics`); without it the rule is about the mean over seeds.
+    networks, which a bootstrap draws (`statistics`); without it the rule is about the mean over seeds. `choices` are the
+    kinds of choice over which the claim must hold: each that is measured is named `KIND: VALUE`.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Rule:
     margin: float | int = 0.0
     reason: str = ""
     statistic: str = ""
+    choices: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -45,6 +47,8 @@ class Rule:
             raise ValueError(f"quantity, margin: {given}, expected a text and a positive number")
         if self.kind == "within" and not 0 < self.margin <= self.bound:
             raise ValueError(f"bound: {self.bound}, expected at least the margin, {self.margin}")
+        if isinstance(self.choices, str):
+            raise ValueError(f"choices: {self.choices!r}, expected a list of kinds")
         if self.statistic not in ("", *STATISTICS):
             raise ValueError(f"statistic: {self.statistic!r}, expected one of {', '.join(STATISTICS)}, or none")
 
@@ -61,22 +65,26 @@ class Rule:
     @property
     def hash(self) -> str:
         """Fingerprint stored beside every verdict, so that a rule changed later shows."""
-        said = {name: value for name, value in asdict(self).items() if name != "statistic" or value}
+        said = {name: value for name, value in asdict(self).items() if name not in ("statistic", "choices") or value}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim as it stands in claims.yml, with a rule for each of its arms."""
+    """One claim as it stands in claims.yml, with a rule for each of its arms.
+
+    `known_beforehand` says what had been seen of its answer when the rule was written; `short` is the claim in a few words.
+    """
 
     id: str
     chapter: str
     statement: str
     source: str
-    informed_by: str
+    known_beforehand: str
     contrast: str
     rules: Mapping[str, Rule]  # one an arm
     profiles: Sequence[str] = ()  # in which it is judged; in all if there are none
+    short: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.profiles, str):

@@ -2,6 +2,8 @@
 
 A row is one number: of a claim, in one of its arms, for one choice that the claim leaves open ("" where there is none),
 of one unit (a seed, or a network where rules draw networks), and of one quantity where a unit has several to correlate.
+Networks of one `configuration`, apart in their seeds alone, are averaged before a bootstrap draws ("" where each stands for
+itself).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +13,7 @@ import pandas as pd
 
 from helpers.verdicts.claims import ARMS
 
-COLUMNS = ("claim", "arm", "choice", "unit", "seed", "of", "value")
+COLUMNS = ("claim", "arm", "choice", "unit", "seed", "configuration", "of", "value")
 OfSeeds = Callable[[int], float]
 Values = OfSeeds | pd.Series | pd.DataFrame | np.ndarray | Sequence[float | int | None]
 Measured = Mapping[tuple[str, str], Values | Mapping[str, Values]]
@@ -27,7 +29,8 @@ def tidy(measured: Measured, seeds: Sequence[int]) -> pd.DataFrame:
             order in which the rule's statistic takes them.
         seeds: what a function is called with.
 
-    A Series or DataFrame has the units as its index; one named `seed`, or a level of that name, gives the seeds.
+    A Series or DataFrame has the units as its index; one named `seed`, or a level of that name, gives the seeds, and a
+    level named `configuration` the configurations.
     """
     rows = [
         row
@@ -50,10 +53,12 @@ def _rows(values: Values, seeds: Sequence[int], **where: str) -> list[dict]:
     if not isinstance(values, pd.DataFrame):
         values = pd.Series(values, dtype=float).to_frame("")
     levels = list(values.index.names)
-    by_seed = values.index.get_level_values("seed") if "seed" in levels else [None] * len(values)
+    seed_of = values.index.get_level_values("seed") if "seed" in levels else [None] * len(values)
+    same = values.index.get_level_values("configuration") if "configuration" in levels else [""] * len(values)
     units = [" ".join(map(str, unit)) if isinstance(unit, tuple) else str(unit) for unit in values.index]
     return [
-        {**where, "unit": unit, "seed": None if seed is None else int(seed), "of": str(name), "value": float(value)}
+        {**where, "unit": unit, "seed": None if seed is None else int(seed), "configuration": str(how), "of": str(name),
+         "value": float(value)}
         for name, column in values.items()
-        for unit, seed, value in zip(units, by_seed, column)
-    ]
+        for unit, seed, how, value in zip(units, seed_of, same, column)
+    ]  # fmt: skip

@@ -64,7 +64,7 @@ def tiny(root, measure=MEASURE, text="Prose.", parameters=PARAMETERS):
         code("begin", 'from helpers import book\nfrom helpers.book import records\nrun = book.begin("tiny", globals())'),
         code("measure", measure),
         code("talk", 'import os, sys\nprint("one", flush=True)\nprint("noise", file=sys.stderr)\nprint("two", os.getcwd())'),
-        code("show", 'print(records.badge(run))\nrecords.load("tiny", "values", run).table', "figure"),
+        code("show", 'print(book.badge(run))\nrecords.load("tiny", "values", run).table', "figure"),
     ]
     return write_chapter(root, "tiny", cells)
 

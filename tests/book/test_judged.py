@@ -1,5 +1,6 @@
 """A chapter's claims in one call: judged, recorded so that verdicts follow from the record alone, and shown."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,7 +11,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from test_page import CLAIM, markdown, published, run  # noqa: F401: fixtures
 
 from helpers import book, verdicts
-from helpers.book import records
+from helpers.book import judging as judging_of
+from helpers.book import origins, records, sources
 from helpers.verdicts import judging
 
 
@@ -52,6 +54,7 @@ def test_the_verdicts_follow_from_the_recorded_values_alone(run, judged):  # noq
     intervals = judging.intervals(kept["values"], judged[0].register)
     pd.testing.assert_frame_equal(intervals, kept["intervals"], check_exact=True)
     again = judging.table(intervals, judged[0].register, "laptop")
+    assert set(kept["claims"].pop("computed_by")) == {sources.computing("tiny")}
     pd.testing.assert_frame_equal(again, kept["claims"], check_exact=True, check_dtype=False)
     pd.testing.assert_frame_equal(kept["values"], judged[0].values, check_exact=True, check_dtype=False)
     assert again.set_index(["claim", "arm"])["verdict"].to_dict() == {
@@ -74,7 +77,7 @@ def test_the_badge_and_the_counts_are_glued(run, judged):  # noqa: F811
     found, outputs = judged
     glued = {each.metadata["scrapbook"]["name"]: each.data for each in outputs if "scrapbook" in each.metadata}
     prefix = "application/papermill.record/"
-    assert glued.pop("badge")[f"{prefix}text/markdown"] == records.badge(run)
+    assert glued.pop("badge")[f"{prefix}text/markdown"] == origins.badge(run)
     counts = judging.counts(found.verdicts, found.register)
     assert {name: int(data[f"{prefix}text/plain"]) for name, data in glued.items()} == counts
     assert counts["corrected_holds"] == 1
@@ -83,7 +86,7 @@ def test_the_badge_and_the_counts_are_glued(run, judged):  # noqa: F811
 def test_verdicts_are_shown_and_every_interval_below(run, judged):  # noqa: F811
     found, outputs = judged
     text = markdown(outputs[-1])
-    assert text.startswith(records.badge(run)) and '<span id="x1"></span>**X1** It grows. | faithful' in text
+    assert text.startswith(origins.badge(run)) and '<span id="x1"></span>**X1** It grows. | faithful' in text
     folded = text[text.index("````{dropdown}") :].splitlines()
     assert folded[1:4] == [
         "```{table} Estimates with 95% intervals by claim, arm and choice", "| claim | arm | choice | estimate |",
@@ -97,3 +100,19 @@ def test_verdicts_are_shown_and_every_interval_below(run, judged):  # noqa: F811
 def test_values_without_a_rule_are_refused(run, judged):  # noqa: F811
     with pytest.raises(ValueError, match="measured: .'X9', 'faithful'., expected a claim of X1"):
         published(book.judge, run, {("X9", "faithful"): [1.0, 2.0, 3.0]}, [0])
+
+
+def test_smaller_runs_are_imagined_where_a_run_is_recorded(run, judged):  # noqa: F811
+    assert not (run.folder / "records" / "agreement.json").exists()
+    measured = {("X1", "faithful"): pd.Series({seed: 1.0 + seed / 99 for seed in range(20)}).rename_axis("seed")}
+    published(book.judge, dataclasses.replace(run, profile="digits"), measured, range(20))
+    found = records.load("tiny", "agreement", run).table
+    assert dict(zip(found["seeds"], found["agrees"])) == {3: 1.0, 5: 1.0, 10: 1.0}
+
+
+def test_what_is_recorded_is_judged_again_from_its_values(run, judged):  # noqa: F811
+    assert judging_of.recorded("tiny", "cifar") is None
+    records.publish("tiny", "cifar", run.folder / "records")
+    again = judging_of.recorded("tiny", "cifar")
+    assert again.interval("X1", "corrected") == judged[0].interval("X1", "corrected")
+    assert list(again.verdicts["verdict"]) == list(judged[0].verdicts["verdict"])

@@ -11,14 +11,14 @@ from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 from small_book import tiny
 
-from helpers.book import Run, checks, figures, page, parameters, records, runner, sources
+from helpers.book import Run, checks, figures, origins, page, parameters, records, runner, sources
 from helpers.verdicts import claims, judging, spell, t_interval
 from helpers.verdicts.values import tidy
 
 pytestmark = pytest.mark.usefixtures("styled")
 
 CLAIM = {
-    "id": "X1", "chapter": "tiny", "statement": "It grows.", "source": "abstract", "informed_by": "nothing",
+    "id": "X1", "chapter": "tiny", "statement": "It grows.", "source": "abstract", "known_beforehand": "nothing",
     "contrast": "a against b",
     "arms": {"faithful": {"kind": "greater", "quantity": "an effect", "margin": 0.3}},
 }  # fmt: skip
@@ -80,7 +80,7 @@ def test_recorded_verdicts_are_shown_where_there_are_any(run):
     register = claims.register("tiny")
     found = judging.intervals(tidy({("X1", "faithful"): [1.0, 2.0, 3.0]}, []), register)
     records.save(run, "claims", judging.table(found, register))
-    records.publish("tiny", run.folder / "records")
+    records.publish("tiny", "digits", run.folder / "records")
     (shown,) = published(page.show_recorded, run)
     assert "**Recorded**" in markdown(shown) and "| **X1** It grows. | faithful |" in markdown(shown)
 
@@ -88,7 +88,7 @@ def test_recorded_verdicts_are_shown_where_there_are_any(run):
 def test_where_numbers_come_from(run):
     records.save(run, "values", pd.DataFrame({"x": [1]}))
     (shown,) = published(page.show_provenance, run)
-    assert markdown(shown) == f"{records.badge(run)}\n\n{records.downloads(run)}"
+    assert markdown(shown) == f"{origins.badge(run)}\n\n{origins.downloads(run)}"
     (shown,) = published(page.show_provenance, run, "other")
     assert "Tables of this run, tiny:" in markdown(shown)
 

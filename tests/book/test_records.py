@@ -1,5 +1,6 @@
 """Records: what is saved comes back, says where it is from, and knows when it is stale."""
 
+import dataclasses
 import json
 import math
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 import torch
 from small_book import MEASURE, tiny
 
-from helpers.book import Run, parameters, records, runner, sources
+from helpers.book import Run, origins, parameters, records, runner, sources
 from helpers.networks import cache
 from helpers.networks.cache import write
 
@@ -45,7 +46,7 @@ def test_what_is_saved_comes_back(run):
     assert json.loads(path.read_text(), parse_constant=pytest.fail)  # plain JSON: no NaN, no Infinity
     assert [each.name for each in path.parent.iterdir() if each.name.startswith(".")] == []
     assert records.load("tiny", "bends", run).table.equals(found.table)
-    assert records.load("tiny", "nothing", "laptop") is None and records.load("tiny", "bends") is None
+    assert records.load("tiny", "nothing", "laptop") is None and records.load("tiny", "bends", "paper") is None
 
 
 def test_tables_that_cannot_be_kept_are_refused(run):
@@ -68,7 +69,7 @@ def test_a_record_is_stale_when_what_measured_it_has_changed(run, tmp_path):
     assert status() == "current"
     tiny(tmp_path, measure=MEASURE + "\nx = 1")
     assert status() == "stale"
-    assert "**stale**" in records.badge(records.load("tiny", "bends", "laptop"))
+    assert "**stale**" in origins.badge(records.load("tiny", "bends", "laptop"))
     tiny(tmp_path)
     assert status() == "current"
     run.parameters["device"] = "cpu"  # where it ran is recorded, and makes nothing stale
@@ -85,25 +86,29 @@ WRONG = '{"table": {"x": {"type": "int64", "values": ["a"]}}}'
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"table": {}}', WRONG])
 def test_a_damaged_record_says_so(run, content):
     write(records.location("tiny", "paper") / "bends.json", content)
-    found = records.load("tiny", "bends")
+    found = records.load("tiny", "bends", "paper")
     assert found.status == "unreadable" and found.table.empty
-    assert "unreadable" in records.badge(found)
+    assert "unreadable" in origins.badge(found)
 
 
 def test_a_table_stands_beside_the_recorded_one(run):
     live, recorded = pd.DataFrame({"x": [1]}), pd.DataFrame({"x": [2]})
     assert records.beside(run, "bends", live) == [("this run", live, run.parameters)]
     records.save(run, "bends", recorded)
-    records.publish("tiny", run.folder / "records")
-    (_, this, _), (title, table, given) = records.beside(run, "bends", live)
-    assert this is live and table.equals(recorded) and title == "recorded, CPU" and given == run.parameters
+    for profile in ("cifar", "digits"):
+        records.publish("tiny", profile, run.folder / "records")
+    *beside, (_, this, _) = records.beside(run, "bends", live)
+    assert this is live and [title for title, _, _ in beside] == ["digits, recorded", "CIFAR-10, recorded"]
+    assert all(table.equals(recorded) and given == run.parameters for _, table, given in beside)
+    assert records.recorded("tiny") == ["digits", "cifar"]
+    assert len(records.beside(dataclasses.replace(run, profile="cifar"), "bends", live)) == 1
 
 
 def test_badges(run):
-    assert records.badge(run) == "**Live** · laptop profile · CPU"
-    assert records.badge(None).startswith("**Not recorded**")
+    assert origins.badge(run) == "**Live** · laptop profile · CPU"
+    assert origins.badge(None).startswith("**Not recorded**")
     records.save(run, "bends", TABLE)
-    line = records.badge(records.load("tiny", "bends", "laptop"))
+    line = origins.badge(records.load("tiny", "bends", "laptop"))
     assert line.startswith("**Recorded** · laptop profile · CPU · commit ")
     assert "stale" not in line and "\n" not in line
 
@@ -118,18 +123,19 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.json"]
 
 
-def test_downloads_name_every_table_of_this_run_and_of_the_paper_scale(run):
+def test_downloads_name_every_table_of_this_run_and_as_recorded(run):
     records.save(run, "values", TABLE)
-    assert records.downloads(run).split("\n")[1:] == [
+    assert origins.downloads(run).split("\n")[1:] == [
         "Tables of this run:", "",
         "- values: {download}`CSV <live/tiny/values.csv>`, {download}`JSON <live/tiny/values.json>`",
     ]  # fmt: skip
-    records.publish("tiny", run.folder / "records")
-    assert "Tables of the paper scale:\n\n- values: {download}`CSV <records/tiny/values.csv>`" in records.downloads(run)
-    of_both = records.downloads(run, "other")
+    records.publish("tiny", "cifar", run.folder / "records")
+    line = "Tables of the record, CIFAR-10:\n\n- values: {download}`CSV <records/cifar/tiny/values.csv>`"
+    assert line in origins.downloads(run)
+    of_both = origins.downloads(run, "other")
     assert "Tables of this run, tiny:" in of_both and "other" not in of_both
     write(records.location("other", run.profile) / "more.json", "{}")
-    of_both = records.downloads(run, "other")
+    of_both = origins.downloads(run, "other")
     assert "Tables of this run, other:\n\n- more: {download}`CSV <live/other/more.csv>`" in of_both
 
 

@@ -106,3 +106,29 @@ def test_sources_are_read_in_several_threads_at_once():
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(user_code.code.__wrapped__, texts * 5))
     assert found == [user_code.code(text) for text in texts] * 5
+
+
+CELLS = {
+    "tools": "import numpy as np\nfrom helpers import verdicts",
+    "a": "a = 1\nother = 2",
+    "b": "def double(x):\n    return x * a",
+    "drawn": "picture = a",
+    "c": "table = {}\ntable['x'] = double(3)",
+    "late": "table['y'] = 4",
+    "judge": "judged = book.judge(run, table, seeds)",
+    "after": "a = 5",
+}
+
+
+def test_what_a_claim_is_judged_by_is_what_its_cells_compute(fresh):
+    def computed(**changes):
+        texts = CELLS | changes
+        write_chapter(fresh, "tiny", [code(name, text) for name, text in texts.items()])
+        return sources.computing("tiny")
+
+    usual = computed()
+    for change in ({"after": "a = 6"}, {"drawn": "picture = 7"}, {"a": "a = 1\nother = 2  # two"}):
+        assert computed(**change) == usual
+    for name, text in {"a": "a = 2", "b": "def double(x):\n    return 2 * x * a", "late": "table['y'] = 5"}.items():
+        assert computed(**{name: text}) != usual, name
+    assert computed(late="pass") != usual

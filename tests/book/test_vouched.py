@@ -68,7 +68,7 @@ def test_what_a_reader_puts_beside_the_outputs_does_no_harm(laptop):
 def test_committed_records_are_vouched_for(fresh, capsys):
     write(fresh / "book" / "claims.yml", "[]")
     made = [write(fresh / "made" / name, "{}") for name in ("values.json", "values.npz")]
-    records.publish("tiny", made[0].parent)
+    records.publish("tiny", "paper", made[0].parent)
     committed = records.location("tiny", "paper")
     sums = (committed / "SHA256SUMS").read_text().splitlines()
     assert [line.split("  ")[1] for line in sums] == ["values.json", "values.npz"]
@@ -78,7 +78,7 @@ def test_committed_records_are_vouched_for(fresh, capsys):
     (committed / "values.json").unlink()
     assert main(["check"]) == 1
     told = capsys.readouterr().out
-    assert "records/tiny: values.npz was changed since" in told and "records/tiny: values.json is missing" in told
+    assert "records/paper/tiny: values.npz was changed since" in told and "records/paper/tiny: values.json is missing" in told
 
 
 def test_a_digit_altered_in_a_kept_measurement_is_measured_again(fresh, tmp_path, monkeypatch, capsys):

@@ -162,7 +162,7 @@ def test_the_scorecard_tells_what_is_stale_changed_damaged_or_missing(tmp_path, 
     judged.loc[judged["claim"] == "C2", "rule"] = "another"
     run = SimpleNamespace(chapter="curvature", profile="paper", parameters={}, device=None, folder=tmp_path, sources="old",
                           threads=1, started=0.0)  # fmt: skip
-    records.publish("curvature", records.save(run, "claims", judged[judged["claim"] != "C3"]).parent)
+    records.publish("curvature", "paper", records.save(run, "claims", judged[judged["claim"] != "C3"]).parent)
     write(records.location("paths", "paper") / "claims.json", "{")
     code = {cell.id: cell.source for cell in sources.notebook("scorecard").cells if cell.cell_type == "code"}
     page = {}

@@ -19,7 +19,7 @@ RULES = {
     "two-sided": Rule("two-sided", "an effect", margin=0.3),
 }
 ENTRY = {
-    "id": "X1", "chapter": "x", "statement": "It grows.", "source": "abstract", "informed_by": "no pilot",
+    "id": "X1", "chapter": "x", "statement": "It grows.", "source": "abstract", "known_beforehand": "no pilot",
     "contrast": "a against b",
     "arms": {"faithful": {"kind": "greater", "quantity": "an effect", "margin": 0.3}},
 }  # fmt: skip

@@ -25,6 +25,7 @@ RULE = ENTRY["arms"]["faithful"]
         ({"kind": "greater", "quantity": "x", "margin": math.nan}, "margin: 'x', nan"),
         ({"kind": "within", "quantity": "x", "margin": 0.3}, "bound: 0.0, expected at least the margin, 0.3"),
         ({"kind": "within", "quantity": "x", "margin": 0.3, "bound": 0.2}, "bound: 0.2, expected"),
+        ({"kind": "less", "quantity": "x", "margin": 0.1, "choices": "chart"}, "choices: 'chart', expected a list of kinds"),
         ({"kind": "by construction"}, "reason: empty, expected why the claim is by construction"),
         ({"kind": "not judged", "quantity": "x", "margin": 0.1}, "reason: empty"),
     ],
@@ -35,8 +36,9 @@ def test_a_rule_that_cannot_decide_is_refused(fields, message):
 
 
 def test_a_changed_rule_shows_in_its_hash():
-    changes = [{"kind": "less"}, {"quantity": "another"}, {"bound": 0.1}, {"margin": 0.31}, {"reason": "why"}]
-    assert len({GREATER.hash, *(replace(GREATER, **change).hash for change in changes)}) == 6
+    changes = [{"kind": "less"}, {"quantity": "another"}, {"bound": 0.1}, {"margin": 0.31}, {"reason": "why"},
+               {"statistic": "mean"}, {"choices": ["chart"]}]  # fmt: skip
+    assert len({GREATER.hash, *(replace(GREATER, **change).hash for change in changes)}) == 8
     assert GREATER.hash == Rule(margin=0.3, quantity="an effect", kind="greater").hash
 
 
@@ -76,7 +78,7 @@ def test_the_books_claims_are_complete():
     found = claims.load()
     assert {f"C{i}" for i in range(1, 11)} | {f"L{i}" for i in range(1, 17)} <= set(found)
     for claim in found.values():
-        assert claim.chapter and claim.statement.endswith((".", "?")) and claim.informed_by and claim.contrast
+        assert claim.chapter and claim.statement.endswith((".", "?")) and claim.known_beforehand and claim.contrast
         assert len({rule.hash for rule in claim.rules.values()}) == len(claim.rules)
     assert found["C1"].headline and not found["C9"].headline
     assert found["C9"].rules["corrected"].kind == "by construction"

@@ -30,7 +30,7 @@ def judge(rule, measured):
     ("rule", "low", "high", "verdict", "note"),
     [
         ("greater", 0.1, 0.9, "holds", ""),
-        ("greater", 0.1, 0.2, "holds", "smaller than the margin"),
+        ("greater", 0.1, 0.2, "negligible", ""),
         ("greater", 0.0, 0.9, "inconclusive", ""),
         ("greater", -0.1, 0.3, "inconclusive", ""),
         ("greater", -0.1, 0.29, "does not hold", ""),
@@ -39,7 +39,7 @@ def judge(rule, measured):
         ("greater than 1", 0.5, 1.29, "does not hold", ""),
         ("greater than 1", 0.5, 1.31, "inconclusive", ""),
         ("less", -0.9, -0.1, "holds", ""),
-        ("less", -0.2, -0.1, "holds", "smaller than the margin"),
+        ("less", -0.2, -0.1, "negligible", ""),
         ("less", -0.29, 0.1, "does not hold", ""),
         ("less", 1.0, 2.0, "does not hold", ""),
         ("less", -0.31, 0.1, "inconclusive", ""),
@@ -53,7 +53,7 @@ def judge(rule, measured):
         ("within", -0.5, -0.4, "does not hold", ""),
         ("two-sided", 0.1, 0.9, "positive", ""),
         ("two-sided", -0.9, -0.1, "negative", ""),
-        ("two-sided", 0.1, 0.2, "positive", "smaller than the margin"),
+        ("two-sided", 0.1, 0.2, "none", "positive, but smaller than the margin"),
         ("two-sided", -0.29, 0.29, "none", ""),
         ("two-sided", -0.3, 0.1, "inconclusive", ""),
         ("two-sided", -0.9, 0.9, "inconclusive", ""),
@@ -71,7 +71,7 @@ def test_no_interval_that_holds_the_bound_lets_a_claim_hold(name, low, width):
     verdict = judge(rule, measured).verdict
     edges = (-rule.bound, rule.bound) if rule.kind == "within" else (rule.bound,)
     if any(measured.low <= edge <= measured.high for edge in edges):
-        assert verdict not in ("holds", "positive", "negative")
+        assert verdict not in ("holds", "negligible", "positive", "negative")
     # The same measured backwards is judged backwards.
     mirror = Interval(-measured.estimate, -measured.high, -measured.low, 5, 0.5, measured.method)
     kinds = {"greater": "less", "less": "greater"}

@@ -75,7 +75,7 @@ def test_every_interval_has_a_row_in_the_order_of_the_rules(register):
 
 @pytest.mark.parametrize(
     ("low", "high", "stated", "answered"),
-    [(0.4, 0.6, "holds", 1), (-0.6, -0.4, "not", 1), (-0.5, 0.5, "open", 0), (-0.05, 0.05, "not", 1),
+    [(0.4, 0.6, "holds", 1), (-0.6, -0.4, "not", 1), (-0.5, 0.5, "open", 0), (-0.05, 0.05, "not", 1), (0.11, 0.2, "negligible", 1),
      (math.nan, math.nan, None, 0)],
 )
 def test_headline_claims_are_counted_by_verdict(tmp_path, low, high, stated, answered):
@@ -83,7 +83,7 @@ def test_headline_claims_are_counted_by_verdict(tmp_path, low, high, stated, ans
     entries = [ENTRY, ENTRY | {"id": "X2", "source": "own"}, ENTRY | {"id": "X3", "source": "code", "arms": question}]
     register = claims.load(written(tmp_path, *entries))
     judged = judging.table(rows({(name, "faithful"): seeds(low, high) for name in register}), register)
-    counted = ("holds", "not", "open", "asked", "answered")
+    counted = ("holds", "negligible", "not", "open", "asked", "answered")
     expected = dict.fromkeys([f"{arm}_{what}" for arm in claims.ARMS for what in counted], 0)
     expected |= {"faithful_asked": 1, "faithful_answered": answered} | ({f"faithful_{stated}": 1} if stated else {})
     assert judging.counts(judged, register) == expected
@@ -138,3 +138,16 @@ def test_a_claim_is_judged_in_its_profiles_alone(tmp_path):
     assert live["p_holm"].to_numpy() == pytest.approx([0.01, math.nan, math.nan], nan_ok=True)
     nothing = judging.table(rows({}), register, "laptop").set_index(["claim", "arm"])
     assert nothing.loc[("X2", "faithful"), "note"] == "not measured in this profile"
+
+
+def test_choices_are_those_that_the_rule_names(tmp_path):
+    rule = ENTRY["arms"]["faithful"] | {"choices": ["chart", "q"]}
+    register = claims.load(written(tmp_path, ENTRY | {"arms": {"faithful": rule}}))
+    values = lambda *choices: tidy({("X1", "faithful"): {choice: [1.0, 1.1, 1.2] for choice in choices}}, [])
+    judged = lambda *choices: judging.table(judging.intervals(values(*choices), register), register).iloc[0]
+    assert not judged("chart: pca", "q: 2").note and judged("chart: pca").note == "not varied here: q"
+    assert judged("chart: pca").verdict == "holds"
+    for choice in ("", "radius: 1", "pca"):
+        with pytest.raises(ValueError, match=f"X1 faithful by choice '{choice}', expected 'KIND: VALUE' of chart, q"):
+            values_of = values("chart: pca", choice)
+            judging.intervals(values_of, register)

@@ -9,6 +9,7 @@ from registers import THREE, written
 
 from helpers import verdicts
 from helpers.verdicts import claims, judging
+from helpers.verdicts.claims import Rule
 from helpers.verdicts.values import COLUMNS, tidy
 
 KEY = ("X1", "faithful")
@@ -22,7 +23,7 @@ def test_a_function_of_the_seed():
     table = tidy({KEY: lambda seed: seed / 2}, [3, 5])
     assert tuple(table.columns) == COLUMNS and table["value"].dtype == float
     assert listed(table, *COLUMNS) == [
-        ("X1", "faithful", "", "3", 3, "", 1.5), ("X1", "faithful", "", "5", 5, "", 2.5),
+        ("X1", "faithful", "", "3", 3, "", "", 1.5), ("X1", "faithful", "", "5", 5, "", "", 2.5),
     ]  # fmt: skip
 
 
@@ -54,6 +55,19 @@ def test_a_frame_has_a_quantity_a_column_in_its_order():
         ("z", "mlp2 100", 100, 1.0), ("z", "vgg8 100", 100, 2.0),
         ("a", "mlp2 100", 100, 3.0), ("a", "vgg8 100", 100, 4.0),
     ]  # fmt: skip
+
+
+def test_networks_of_one_configuration_are_averaged_before_a_bootstrap_draws():
+    """As many configurations as networks are drawn, and what seeds of one share counts once."""
+    rule, draw = Rule("two-sided", "an effect", margin=0.1, statistic="spearman"), np.random.default_rng(0)
+    of = pd.DataFrame(draw.normal(size=(25, 2)), columns=["x", "y"])
+    index = pd.MultiIndex.from_product([range(25), [100, 101]], names=["configuration", "seed"])
+    shifted = of.loc[index.get_level_values(0)].set_axis(index) + np.array([-0.5, 0.5] * 25)[:, None]
+    table = tidy({KEY: shifted}, [])
+    assert listed(table, "unit", "seed", "configuration")[:2] == [("0 100", 100, "0"), ("0 101", 101, "0")]
+    found, plain = judging.interval(rule, table), verdicts.bootstrap_interval(verdicts.spearman, of["x"], of["y"])
+    assert found.n == 25 and found.estimate == pytest.approx(plain.estimate)
+    assert judging.interval(rule, table.assign(configuration="")).n == 50
 
 
 def test_choices_keep_their_order_with_the_headline_first():
