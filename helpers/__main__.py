@@ -1,11 +1,11 @@
-"""The command line: `python -m helpers list | show | run | record | build | check | clean | new`."""
+"""The command line: `python -m helpers list | show | run | page | record | build | check | clean | new`."""
 
 import argparse
 import json
 import signal
 import sys
 
-from helpers.book import checks, recording, records, runner, site, skeleton, sources
+from helpers.book import checks, recording, records, runner, single_page, site, skeleton, sources
 from helpers.book.parameters import parameters, profiles, table
 
 DONE, CELL_FAILED, BAD_PARAMETER, INTERRUPTED, KERNEL_DIED = 0, 1, 2, 130, 138
@@ -21,10 +21,14 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a chapter", description=statuses)
     run.add_argument("chapter", metavar="CHAPTER")
     run.add_argument("--force", action="store_true", help="run even what is up to date")
-    run.add_argument(
-        "-p", dest="changes", nargs=2, action="append", default=[], metavar=("NAME", "JSON"),
-        help="a parameter and its value, as in -p seeds '[0, 1]'; may be repeated",
-    )  # fmt: skip
+    page = commands.add_parser("page", help="the run just made as one HTML file, into _build/pages", description=statuses)
+    page.add_argument("chapter", metavar="CHAPTER")
+    page.add_argument("--profile", help="that of the run (default: laptop with -p; or else the newest run)")
+    for command in (run, page):
+        command.add_argument(
+            "-p", dest="changes", nargs=2, action="append", default=[], metavar=("NAME", "JSON"),
+            help="a parameter and its value, as in -p seeds '[0, 1]'; may be repeated",
+        )  # fmt: skip
     record = commands.add_parser("record", help="run a chapter whole, and put its records under book/records", description=statuses)
     record.add_argument("chapter", metavar="CHAPTER")
     record.add_argument("--profile", required=True, help=f"one of {', '.join(records.RECORDED)}")
@@ -55,9 +59,9 @@ def _list(arguments) -> int:
     for chapter in sources.chapters():
         for profile in profiles():
             _tell(chapter, profile, {})
-        for folder in runner.with_changes(chapter):
-            said = runner.summary(folder)
-            _tell(chapter, said["profile"], said["changes"])
+        for said in map(runner.summary, runner.finished_runs(chapter)):
+            if said["changes"]:
+                _tell(chapter, said["profile"], said["changes"])
     return DONE
 
 
@@ -84,11 +88,19 @@ def _show(arguments) -> int:
     return DONE
 
 
-def _run(arguments) -> int:
+def _changes(arguments) -> dict:
+    """The parameters given, read; a name that is not known keeps its text: it is refused with the nearest right one."""
     known = {parameter.name: parameter for parameter in parameters(arguments.chapter)}
-    # A name that is not known keeps its text: `runner.run` refuses it with the nearest right one.
-    changes = {name: known[name].read(text) if name in known else text for name, text in arguments.changes}
-    print(runner.run(arguments.chapter, arguments.profile, changes, arguments.force))
+    return {name: known[name].read(text) if name in known else text for name, text in arguments.changes}
+
+
+def _run(arguments) -> int:
+    print(runner.run(arguments.chapter, arguments.profile, _changes(arguments), arguments.force))
+    return DONE
+
+
+def _page(arguments) -> int:
+    print(single_page.page(arguments.chapter, arguments.profile, _changes(arguments)))
     return DONE
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.book import judging, manifest, parameters, records, runner, sources
+from helpers.book import judging, manifest, parameters, records, runner, sources, told
 from helpers.networks import cache
 from helpers.verdicts import claims
 
@@ -29,6 +29,8 @@ def check() -> tuple[list[str], list[str]]:
             wrong, worth = _recorded(chapter, profile)
             mistakes += [f"records/{profile}/{chapter}: {line}" for line in wrong]
             remarks += [f"records/{profile}/{chapter}: {line}" for line in worth]
+        if records.recorded(chapter):
+            mistakes += [f"{chapter}: {line}" for line in told.mistakes(chapter)]
         expected = records.load(chapter, "expected", "laptop")
         if expected is not None and expected.status == "current" and len(expected.table):
             failed = expected.table.loc[~expected.table["holds"].astype(bool), "expectation"]

@@ -66,14 +66,17 @@ def judge(run, measured: Measured, seeds: Sequence[int]) -> Judged:
     return judged
 
 
-def recorded(chapter: str, profile: str) -> Judged | None:
-    """What a chapter's rules say of its committed values, computed from these alone; None where there are none."""
+def recorded(chapter: str, profile) -> Judged | None:
+    """What a chapter's rules say of its committed values, computed from these alone; None where there are none.
+
+    A Run in place of the profile's name: of that run's own values.
+    """
     record = records.load(chapter, "values", profile)
     if record is None or not len(record.table):
         return None
     known = register(chapter)
     intervals = verdicts.judging.intervals(record.table, known)
-    return Judged(known, record.table, intervals, verdicts.judging.table(intervals, known, profile))
+    return Judged(known, record.table, intervals, verdicts.judging.table(intervals, known, record.profile))
 
 
 def smaller_runs(chapter: str) -> list[int]:

@@ -44,23 +44,29 @@ def run(chapter: str, profile: str = "laptop", parameters: dict | None = None, f
     A run that fails leaves an earlier result as it was, and its notebook beside it as PROFILE.failed.ipynb.
     Raises ValueError (bad parameter), CellFailed, KernelDied.
     """
-    usual = resolve(chapter, profile)
-    changes = {name: value for name, value in validate(chapter, parameters or {}).items() if value != usual[name]}
-    numerics.device((usual | changes).get("device", "auto"))  # an absent one is refused before anything starts
+    own = changes(chapter, profile, parameters)
+    values = resolve(chapter, profile) | own
+    numerics.device(values.get("device", "auto"))  # an absent one is refused before anything starts
     for earlier in after(chapter):
         run(earlier, profile)
-    folder = place(chapter, profile, changes)
+    folder = place(chapter, profile, own)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         _restore(folder)
-        identity = key(chapter, profile, changes)
+        identity = key(chapter, profile, own)
         if finished(folder, identity) and not force:
             print(f"{chapter}: {profile} run is up to date", file=sys.stderr)
             return folder
         for line in changed(folder):
             print(f"{chapter}: {line}: run again", file=sys.stderr)
-        _renew(folder, chapter, profile, changes, identity)
+        _renew(folder, chapter, profile, own, identity)
     return folder
+
+
+def changes(chapter: str, profile: str, parameters: dict | None = None) -> dict:
+    """Those of these parameters that differ from a profile's, with their types settled. ValueError for a bad one."""
+    usual = resolve(chapter, profile)
+    return {name: value for name, value in validate(chapter, parameters or {}).items() if value != usual[name]}
 
 
 def _renew(folder: Path, chapter: str, profile: str, changes: dict, identity: str) -> None:
@@ -114,9 +120,9 @@ def _outputs(folder: Path) -> dict[str, str]:
     return manifest.sums(folder, "notebook.ipynb", "records")
 
 
-def with_changes(chapter: str) -> list[Path]:
-    """The folders of a chapter's finished runs with parameters of the reader's own, in the order of their dates."""
-    found = [path.parent for path in (sources.runs() / chapter).glob("*/run.json") if summary(path.parent).get("changes")]
+def finished_runs(chapter: str) -> list[Path]:
+    """The folders of a chapter's finished runs, in the order of their dates."""
+    found = [path.parent for path in (sources.runs() / chapter).glob("*/run.json") if summary(path.parent)]
     return sorted(found, key=lambda folder: summary(folder)["finished"])
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.book import records, runner, sources
+from helpers.book import parameters, records, runner, sources
+from helpers.book.speaking import speak
+from helpers.book.standing import Ran, standing
 from helpers.networks.cache import write
 
 UNSTAGED = {"profiles", "records", "__pycache__", ".ipynb_checkpoints"}
@@ -66,13 +68,13 @@ def _without_paths(text: str) -> str:
     return re.sub(r"\.unfinished-\d+", "", text)
 
 
-def executed(chapter: str, profile: str = "laptop"):
+def executed(chapter: str, profile: str = "laptop", changes: dict | None = None):
     """The source notebook as it reads now, with the outputs of its finished run, cell by cell.
 
-    BuildFailed if there is no such run, or if it is out of date.
+    Beside a record it says how the run stands to it. BuildFailed if there is no such run, or if it is out of date.
     """
-    folder = runner.place(chapter, profile)
-    if not runner.finished(folder, runner.key(chapter, profile)):
+    folder = runner.place(chapter, profile, changes)
+    if not runner.finished(folder, runner.key(chapter, profile, changes)):
         raise BuildFailed(f"{chapter}: its {profile} run is missing or out of date; `run` it first")
     run = scrub(nbformat.read(folder / "notebook.ipynb", as_version=4))
     outputs = {cell.id: cell for cell in run.cells if cell.cell_type == "code"}
@@ -81,7 +83,13 @@ def executed(chapter: str, profile: str = "laptop"):
         if cell.cell_type == "code" and cell.id in outputs:
             cell.outputs = outputs[cell.id].outputs
             cell.execution_count = outputs[cell.id].execution_count
-    return page
+    return speak(page, chapter, standing(ran(chapter, profile, changes)))
+
+
+def ran(chapter: str, profile: str, changes: dict | None = None) -> Ran:
+    """A run, by where it is kept."""
+    values = parameters.resolve(chapter, profile) | (changes or {})
+    return Ran(chapter, profile, values, runner.place(chapter, profile, changes))
 
 
 def stage(profile: str = "laptop") -> Path:
@@ -91,15 +99,9 @@ def stage(profile: str = "laptop") -> Path:
     committed. Only what has changed is written, so that Sphinx reads only that again.
     """
     folder = output(profile) / "stage"
-    files = {name: (sources.root() / name).read_bytes() for name in ("_config.yml", "_toc.yml")}
-    for path in sorted((sources.root() / "book").rglob("*")):
-        name = path.relative_to(sources.root())
-        if path.is_file() and path.suffix != ".ipynb" and not UNSTAGED & set(name.parts):
-            files[name.as_posix()] = path.read_bytes()
+    files = shared("_config.yml", "_toc.yml")
     for chapter in sources.chapters():
-        files[f"book/{chapter}.ipynb"] = nbformat.writes(executed(chapter, profile)).encode()
-        for name, kind in {"live": profile, **{f"records/{each}": each for each in records.RECORDED}}.items():
-            files |= _downloads(chapter, kind, f"book/{name}/{chapter}")
+        files |= chapter_files(executed(chapter, profile), ran(chapter, profile))
     for path in folder.rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()
@@ -109,13 +111,31 @@ def stage(profile: str = "laptop") -> Path:
     return folder
 
 
-def _downloads(chapter: str, profile: str, folder: str) -> dict[str, bytes]:
-    """The records of a chapter as files, {path: content}."""
+def shared(*names: str) -> dict[str, bytes]:
+    """What pages share, and these files, {path: content}."""
+    files = {name: (sources.root() / name).read_bytes() for name in names}
+    for path in sorted((sources.root() / "book").rglob("*")):
+        name = path.relative_to(sources.root())
+        if path.is_file() and path.suffix != ".ipynb" and not UNSTAGED & set(name.parts):
+            files[name.as_posix()] = path.read_bytes()
+    return files
+
+
+def chapter_files(page, run: Ran) -> dict[str, bytes]:
+    """A chapter's page and its records, {path: content}."""
+    files = {f"book/{run.chapter}.ipynb": nbformat.writes(page).encode()}
+    for name, of in {"live": run, **{f"records/{each}": each for each in records.RECORDED}}.items():
+        files |= downloads(run.chapter, of, f"book/{name}/{run.chapter}")
+    return files
+
+
+def downloads(chapter: str, of, folder: str) -> dict[str, bytes]:
+    """The records of a chapter as files, {path: content}: of a run, or those of a profile."""
     files = {}
-    for path in sorted(records.location(chapter, profile).glob("*.json")):
+    place = of.folder / "records" if isinstance(of, Ran) else records.location(chapter, of)
+    for path in sorted(place.glob("*.json")):
         files[f"{folder}/{path.name}"] = path.read_bytes()
-        table = records.load(chapter, path.stem, profile).table
-        files[f"{folder}/{path.stem}.csv"] = table.to_csv(index=False).encode()
+        files[f"{folder}/{path.stem}.csv"] = records.load(chapter, path.stem, of).table.to_csv(index=False).encode()
     return files
 
 
@@ -135,13 +155,18 @@ def build(profile: str = "laptop") -> Path:
     where = output(profile)
     # Jupyter Book appends _build/html to the folder it is given.
     target = where.parent if profile == "laptop" else where
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged)]
-    command += ["--path-output", str(target), "-W", "-n", "--keep-going", "-q"]
-    if subprocess.run(command, stdout=sys.stderr, cwd=staged).returncode:
+    if not sphinx(staged, target, "-n", "-q"):
         # What was read with a warning would pass the next time, because it is not read again.
         shutil.rmtree(target / "_build" / ".doctrees", ignore_errors=True)
         raise BuildFailed("the site was not built: see the warnings above")
     return target / "_build" / "html"
+
+
+def sphinx(staged: Path, target: Path, *options: str, **environment: str) -> bool:
+    """Build what is staged into _build/html of a folder; whether there was nothing to warn of."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged)]
+    command += ["--path-output", str(target), "-W", "--keep-going", *options]
+    return subprocess.run(command, stdout=sys.stderr, cwd=staged, env=os.environ | environment).returncode == 0
 
 
 def run_all(profile: str) -> None:
@@ -170,5 +195,3 @@ def _attempt(chapter: str, profile: str) -> Exception | None:
         print(f"error: {error}", file=sys.stderr)
         return error
     return None
-
-

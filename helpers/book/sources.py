@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 
+from helpers.book.flow import called, leading_to
 from helpers.networks.cache import digest
 from helpers.networks.names import nearest
 from helpers.networks.user_code import code, syntax
@@ -104,37 +105,9 @@ def computing(chapter: str, call: str = "judge") -> str:
 
     Those are the cells that call it, and every one before them whose names they use, directly or through one another.
     """
-    found: dict[str, str] = {}
-    wanted: set[str] = set()
-    for name, text in reversed(cells(chapter, without=("parameters",)).items()):
-        given, taken = _names(text)
-        if wanted & given or call in _called(text):
-            found[name] = text
-            wanted |= taken
-    return digest(list(found.values()), helpers_used(found.values(), without=frozenset({"helpers.book"})))[:12]
-
-
-def _names(text: str) -> tuple[set[str], set[str]]:
-    """The names that a cell gives a value, or changes one in; and those that it uses."""
-    given, taken = set(), set()
-    for node in ast.walk(syntax(text)):
-        if isinstance(node, ast.Name):
-            (taken if isinstance(node.ctx, ast.Load) else given).add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            given.add(node.name)
-        elif isinstance(node, ast.alias):
-            given.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            given |= {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
-        elif isinstance(node, ast.AugAssign):
-            taken |= {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
-    return given, taken
-
-
-def _called(text: str) -> set[str]:
-    """The last names of what a cell calls."""
-    calls = (node.func for node in ast.walk(syntax(text)) if isinstance(node, ast.Call))
-    return {getattr(each, "attr", getattr(each, "id", "")) for each in calls}
+    known = cells(chapter, without=("parameters",))
+    found = list(leading_to(known, [name for name, text in known.items() if call in called(text)]).values())
+    return digest(found, helpers_used(found, without=frozenset({"helpers.book"})))[:12]
 
 
 @cache
