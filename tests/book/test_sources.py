@@ -74,7 +74,7 @@ def test_data_records_and_threads_count(fresh, monkeypatch):
     keys = [runner.key("total")]
     write(fresh / "_build/runs/tiny/laptop/records/values.json", "{}")
     keys.append(runner.key("total"))
-    write(fresh / "book/records/tiny/values.json", "{}")
+    write(fresh / "book/records/digits/tiny/values.json", "{}")
     keys.append(runner.key("total"))
     monkeypatch.setenv("LAYERS_THREADS", "2")
     keys.append(runner.key("total"))
