@@ -41,12 +41,13 @@ class Recorded:
         if record is None:
             raise self._missing(name)
         if record.status == "unreadable":
-            raise ValueError(f"name = {name!r}: unreadable, expected a record of {self.chapter} at {self.profile}: {record.path}")
+            raise ValueError(f"name = {name!r}: expected a record of {self.chapter} at {self.profile}, {record.path} is unreadable")
         return record
 
     def _missing(self, name: str) -> ValueError:
         command = f"python -m helpers record {self.chapter} --profile {self.profile}"
-        return ValueError(f"name = {name!r}: no such record of {self.chapter} at {self.profile}, expected one made by `{command}`")
+        where = f"{self.chapter} at {self.profile}"
+        return ValueError(f"name = {name!r}: no such record of {where}, expected one made by `{command}`")
 
 
 def recorded(of, profile: str) -> Recorded:

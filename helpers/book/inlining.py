@@ -9,11 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 MATHJAX = "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"  # draws its letters: it needs no fonts, and loads nothing
 ELSEWHERE = ("http", "https", "mailto")
-# What leads to other pages: the search, the sidebar of the book, the buttons that fetch the sources.
-AROUND = (".bd-sidebar-primary", "#pst-primary-sidebar-checkbox", ".primary-toggle", ".search-button", ".search-button__wrapper",
-          "#pst-search-dialog", ".dropdown-download-buttons", ".dropdown-source-buttons", ".prev-next-area", "iframe", "form")  # fmt: skip
+# What leads to other pages: the search (whose empty frame the theme asks for), the sidebar, the buttons for the sources.
+AROUND = (
+    ".bd-sidebar-primary", "#pst-primary-sidebar-checkbox", ".primary-toggle", ".search-button", ".search-button__wrapper",
+    "#pst-search-dialog > *", ".dropdown-download-buttons", ".dropdown-source-buttons", ".prev-next-area", "iframe", "form",
+)  # fmt: skip
 URL = re.compile(r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^'")]*?))\s*\)""")
 IMPORT = re.compile(r"""@import\s+(?:url\()?\s*["']?([^"')]+)["']?\s*\)?\s*;""")
+OLD_FONT = re.compile(r""",\s*url\([^)]*\.ttf["']?\)\s*format\(["']?truetype["']?\)""")  # beside the one that browsers take
 SOURCE_MAP = re.compile(r"(?://# sourceMappingURL=\S+|/\*# sourceMappingURL=\S+ ?\*/)")
 
 
@@ -31,8 +34,9 @@ def inlined(page: Path) -> str:
         tag["src"] = data(tag["src"], page.parent)
     for tag in soup.find_all(style=URL):
         tag["style"] = _without_urls(tag["style"], page.parent)
+    places = {tag["id"] for tag in soup.find_all(id=True)}
     for tag in soup.find_all("a", href=True):
-        _link(tag, page)
+        _link(tag, page, places)
     return str(soup)
 
 
@@ -90,7 +94,7 @@ def _style(soup, tag, folder: Path) -> None:
 
 def _sheet(path: Path) -> str:
     """A style sheet with those that it imports, and with its fonts and pictures."""
-    text = SOURCE_MAP.sub("", path.read_text(encoding="utf-8"))
+    text = OLD_FONT.sub("", SOURCE_MAP.sub("", path.read_text(encoding="utf-8")))
     imported = lambda match: _sheet(found) if (found := _file(match[1], path.parent)) else ""
     return _without_urls(IMPORT.sub(imported, text), path.parent)
 
@@ -100,13 +104,18 @@ def _without_urls(text: str, folder: Path) -> str:
     return URL.sub(lambda match: f'url("{data(next(filter(None, match.groups()), ""), folder)}")', text)
 
 
-def _link(tag, page: Path) -> None:
-    """A link within the page or to another host stays; a file comes along; a link to another page becomes its text."""
+def _link(tag, page: Path, places: set[str]) -> None:
+    """A link within the page or to another host stays; a table comes along; a link to another page becomes its text."""
     parts, path = urlsplit(tag["href"]), _file(tag["href"], page.parent)
-    if path == page.resolve() and parts.fragment:
-        tag["href"] = f"#{parts.fragment}"
-    elif path is not None and path.suffix not in (".html", ".ipynb") and "download" in tag.get("class", []):
+    if parts.scheme in ELSEWHERE:
+        return
+    if path is not None and "download" in tag.get("class", []):
         tag["download"] = path.name
         tag["href"] = data(tag["href"], page.parent)
-    elif not tag["href"].startswith(("#", "data:")) and parts.scheme not in ELSEWHERE:
+    elif not parts.path or path == page.resolve():
+        if parts.fragment and unquote(parts.fragment) not in places:
+            tag.unwrap()
+        else:
+            tag["href"] = f"#{parts.fragment}"
+    else:
         tag.unwrap()

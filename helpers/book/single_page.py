@@ -64,6 +64,7 @@ def _files(run: Ran) -> dict[str, bytes]:
     config = yaml.safe_load((sources.root() / "_config.yml").read_text(encoding="utf-8"))
     settings = config.setdefault("sphinx", {}).setdefault("config", {})
     settings["suppress_warnings"] = [*settings.get("suppress_warnings", []), *TO_OTHER_PAGES]
+    settings["html_context"] = settings.get("html_context", {}) | {"default_mode": "auto"}  # no mode is stored for a file
     shared = {name: content for name, content in site.shared().items() if not name.endswith(".md")}
     content = site.executed(run.chapter, run.profile, runner.changes(run.chapter, run.profile, run.parameters))
     if config.get("bibtex_bibfiles") and any("{cite" in cell.source for cell in content.cells):

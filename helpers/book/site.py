@@ -163,10 +163,13 @@ def build(profile: str = "laptop") -> Path:
 
 
 def sphinx(staged: Path, target: Path, *options: str, **environment: str) -> bool:
-    """Build what is staged into _build/html of a folder; whether there was nothing to warn of."""
+    """Build what is staged into _build/html of a folder; whether there was nothing to warn of: it is told on stderr."""
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged)]
     command += ["--path-output", str(target), "-W", "--keep-going", *options]
-    return subprocess.run(command, stdout=sys.stderr, cwd=staged, env=os.environ | environment).returncode == 0
+    done = subprocess.run(command, cwd=staged, env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout, done.stderr, file=sys.stderr)
+    return done.returncode == 0
 
 
 def run_all(profile: str) -> None:

@@ -7,7 +7,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from helpers.book.records import RECORDED
-from helpers.book.standing import AGREES, DIFFERS, Beside, Standing
+from helpers.book.standing import AGREES, DIFFERS, UNJUDGED, Beside, Standing
 from helpers.verdicts.claims import ARMS, Claim, register
 
 FOLDED = "What the record shows (not this run)"
@@ -82,10 +82,10 @@ def _cell(each: Beside) -> str:
     recorded = "; ".join(f"**{verdict}** ({', '.join(where)})" for verdict, where in words.items())
     if not each.profile:
         return recorded
-    run = {AGREES: "this run agrees", DIFFERS: f"this run **differs**: {each.live}"}.get(each.stands, "was not judged in this run")
+    said = {AGREES: "this run agrees", DIFFERS: f"this run **differs**: {each.live}", UNJUDGED: "was not judged in this run"}
     fragile = ", *fragile*" if each.fragile else ""
     share = f" (agrees {100 * each.share:.0f} in 100{fragile})" if each.share is not None else ""
-    return f"{recorded}<br>{run}{share}"
+    return f"{recorded}<br>{said[each.stands]}{share}"
 
 
 def _link(claim: str) -> str:

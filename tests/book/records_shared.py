@@ -96,18 +96,19 @@ def measured(faithful=HIGH, corrected=HIGH, shrinks=HIGH, elsewhere=None):
     return {name: seeded(values) for name, values in found.items() if values is not None}
 
 
-def pretend_finished(run, glued=None):
-    """Make a planted run a finished one whose notebook has the outputs of nothing but what it glues."""
+def pretend_finished(run, glued=None, finished="2026-01-01T00:00:00"):
+    """Make a planted run a finished one whose notebook has no outputs but what it glues: texts, or content by kind."""
     notebook = sources.notebook("spoken")
-    outputs = [
-        {"output_type": "display_data", "data": {"application/papermill.record/text/plain": text},
-         "metadata": {"scrapbook": {"name": name, "mime_prefix": "application/papermill.record/"}}}
-        for name, text in (glued or {}).items()
-    ]  # fmt: skip
+    prefix, outputs = "application/papermill.record/", []
+    for name, given in (glued or {}).items():
+        data = given if isinstance(given, dict) else {"text/plain": given}
+        kept = {"name": name, "mime_prefix": prefix}
+        outputs.append({"output_type": "display_data", "data": {prefix + kind: of for kind, of in data.items()},
+                        "metadata": {"scrapbook": kept}})  # fmt: skip
     content = json.loads(json.dumps(notebook))
     next(cell for cell in content["cells"] if cell["id"] == "told")["outputs"] = outputs
     write(run.folder / "notebook.ipynb", json.dumps(content))
     own = runner.changes("spoken", run.profile, run.parameters)
     said = {"key": runner.key("spoken", run.profile, own), "profile": run.profile, "changes": own, "seconds": 0.0,
-            "finished": "2026-01-01T00:00:00", "outputs": runner._outputs(run.folder)}  # fmt: skip
+            "finished": finished, "outputs": runner._outputs(run.folder)}  # fmt: skip
     write(run.folder / "run.json", json.dumps(said))
