@@ -40,7 +40,7 @@ def test_check_names_what_is_untidy(fresh, capsys):
     ]
     cells[-1].execution_count = 3
     write_chapter(fresh, "bad", cells)
-    write(fresh / "book" / "records" / "tiny" / "values.json", "{")
+    write(fresh / "book" / "records" / "digits" / "tiny" / "values.json", "{")
     assert main(["check"]) == 1
     told = capsys.readouterr().out
     for mistake in ("cell 0123abcd", "'seeds = 1'", "cell wide: 1 lines", "cell done: has outputs", "values is unreadable", "C1"):
