@@ -3,7 +3,7 @@
 What runs notebooks and builds the site is elsewhere: `runner`, `site`, `checks`.
 """
 
-from helpers.book import figures, layered, records
+from helpers.book import figures, layered, records, scorecard
 from helpers.book.judging import Judged, judge
 from helpers.book.measuring import grid, measure
 from helpers.book.origins import badge, downloads
