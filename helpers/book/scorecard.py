@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from IPython.display import Markdown
 
-from helpers.book import judging, page, parameters, records, sources
+from helpers.book import page, parameters, records, sources
 from helpers.book.origins import badge, downloads
-from helpers.book.scoregrid import grid, mark
+from helpers.book.scoregrid import grid, mark, short
 from helpers.verdicts import claims, spell
 from helpers.verdicts.agreement import FRAGILE
 from helpers.verdicts.claims import ARMS, Claim, Rule
@@ -19,6 +19,10 @@ FOUND = ["verdict", "estimate", "low", "high", "n", "p", "p_holm", "method", "no
 WORDS = ["chapter", *KEYS, "scale", "source", "origin", "record", "verdict", "method", "note", "rule", "current_rule"]
 ORIGINS = {"paper": "seen in the paper", "inferred": "inferred or remembered", "own": "our own questions"}
 WHEN = {"greater": "above {0:g}", "less": "below {0:g}", "within": "within ±{0:g}", "two-sided": "either side of 0"}
+FINDING = """\
+{where}, **{faithful_holds} of {faithful_claims} headline claims hold as published, and {corrected_holds} of {corrected_claims} \
+with a corrected measurement**; {faithful_not} and {corrected_not} do not, the rest are negligible or open. \
+Of the questions, {faithful_answered} of {faithful_asked} and {corrected_answered} of {corrected_asked} are answered."""
 
 
 def register(chapters: Sequence[str]) -> dict[str, Claim]:
@@ -37,8 +41,9 @@ def gathered(run, known: Mapping[str, Claim]) -> pd.DataFrame:
     scales = {title: profile for profile, title in records.RECORDED.items()} | {LIVE: run.profile}
     chapters = dict.fromkeys(claim.chapter for claim in known.values())
     parts = [_part(run, known, chapter, scale, profile) for chapter in chapters for scale, profile in scales.items()]
-    card = pd.concat([part.astype(object) for part in parts], ignore_index=True).infer_objects()
+    card = pd.concat([part.astype(object) for part in parts], ignore_index=True)
     card["verdict"] = card["verdict"].fillna("no record")
+    card = card.infer_objects()
     card["rule_changed"] = card["rule"].notna() & (card["rule"] != card["current_rule"])
     card["fragile"] = card["agrees"].astype(float) < FRAGILE
     records.save(run, "scorecard", card.astype(dict.fromkeys(WORDS, "category")), digits=6)
@@ -96,21 +101,17 @@ def _order(scales: pd.Series) -> pd.Series:
 
 
 def finding(card: pd.DataFrame, known: Mapping[str, Claim]) -> str:
-    """What became of the headline claims, in two sentences, at the first scale that has records."""
+    """What became of the headline claims, in a sentence or two, at the first scale that has records."""
     scale = scales_of(card)[0]
     part = card[(card["scale"] == scale) & (card["record"] != "none") & card["headline"]]
     if not len(part):
         return "Nothing is recorded yet, and no chapter has run."
     chapters = part["chapter"].nunique(), card.loc[card["headline"], "chapter"].nunique()
-    some = "" if chapters[0] == chapters[1] else f" (recorded for {chapters[0]} of {chapters[1]} papers so far)"
-    where = "In this run, for nothing is recorded yet" if scale == LIVE else f"On {scale}{some}"
+    some = "" if chapters[0] == chapters[1] else f" (so far {chapters[0]} of {chapters[1]} papers)"
+    where = "In this run (nothing is recorded yet)" if scale == LIVE else f"On {scale}{some}"
     n, directed = counts_of(part, known), part[~part["question"]]["arm"].value_counts()
-    holds = "**{} of {} headline claims hold as published, and {} of {} where the measurement is corrected**".format(
-        *(number for arm in ARMS for number in (n[f"{arm}_holds"], directed.get(arm, 0)))
-    )
-    fails = f"{n['faithful_not']} and {n['corrected_not']} do not, the rest are negligible or open"
-    asked = f"{n['faithful_answered']} of {n['faithful_asked']} and {n['corrected_answered']} of {n['corrected_asked']}"
-    return f"{where}, {holds}; {fails}. Of the papers' questions, {asked} have an answer."
+    of = {f"{arm}_claims": directed.get(arm, 0) for arm in ARMS} | n
+    return FINDING.format(where=where, **of)
 
 
 def glance(card: pd.DataFrame, known: Mapping[str, Claim]) -> None:
@@ -145,7 +146,7 @@ def chapter(run, card: pd.DataFrame, known: Mapping[str, Claim], name: str) -> l
             origins.append(f"{title}: {badge(records.load(name, 'claims', profile))}")
     return [
         f"### {{doc}}`{name}`" if written else f"### {name.capitalize()}, not written yet",
-        _table(lines, "32 34 34", "verdicts"),
+        _table(lines, "30 35 35", "verdicts"),
         folded("Notes, and where the numbers come from", *origins, notes(part)),
         folded("The rules", rules(of)),
     ]
@@ -169,11 +170,13 @@ def cell(rows: pd.DataFrame) -> str:
 
 
 def _line(row) -> str:
-    said = [f"{row.scale}: {mark(row.verdict, row.arm, row.fragile)} <span class=\"verdict\">{row.verdict}</span>"]
-    said += ["*fragile*"] * row.fragile + ["*rule changed since*"] * row.rule_changed
-    said += [f"*record {row.record}*"] * (row.record in ("stale", "unreadable"))
+    sign = mark(row.verdict, row.arm, row.fragile)
+    said = [f'{short(row.scale)}:{sign and f" {sign}"} <span class="verdict">{row.verdict}</span>']
+    said += ["*rule changed since*"] * row.rule_changed + [f"*{row.record}*"] * (row.record in ("stale", "unreadable"))
     numbers = [spell(row)] if pd.notna(row.estimate) else []
-    numbers += [f"{100 * row.agrees:.0f}% agree"] if pd.notna(row.agrees) else []
+    if pd.notna(row.agrees):
+        share = f"{100 * row.agrees:.0f}%"
+        numbers.append(f"*fragile, {share}*" if row.fragile else f"{share} agree")
     return ", ".join(said) + (f"<br><small>{'; '.join(numbers)}</small>" if numbers else "")
 
 
@@ -184,7 +187,7 @@ def notes(part: pd.DataFrame) -> str:
         n = f"{row.n:.0f}" if pd.notna(row.n) else "–"
         p = "–" if pd.isna(row.p_holm) else "< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}"
         note = " ".join(row.note.split()) if isinstance(row.note, str) else ""
-        lines.append(f"| **{row.claim}** | {row.arm} | {row.scale} | {n} | {p} | {note} |")
+        lines.append(f"| **{row.claim}** | {row.arm} | {short(row.scale)} | {n} | {p} | {note} |")
     return _table(lines, "9 14 16 8 11 42") if len(lines) > 2 else "Nothing has been judged yet."
 
 

@@ -23,6 +23,7 @@ SHAPES = {  # in a square from -8 to 8
     "by construction": "M-5-5H5V5H-5z",
     "not judged": "M-2.5 0H2.5",
 }
+SHORT = {"the paper's scale": "paper"}
 MEANING = {"paper": "seen in the paper", "inferred": "inferred or remembered", "own": "our own question"}
 
 
@@ -32,10 +33,15 @@ def mark(verdict: str, arm: str, fragile: bool = False) -> str:
         return ""
     said = ", ".join([f"{arm}: {verdict}", *["fragile"] * fragile])
     fill = "none" if arm == "faithful" else "currentColor"
-    line = '<path class="fragile" d="M-7 8.2H7"/>' * fragile
+    line = '<path class="fragile" d="M-7 8.3H7"/>' * fragile
     kind = verdict.replace(" ", "-")
-    return (f'<svg class="sign {kind}" role="img" aria-label="{said}" width="15" height="16" viewBox="-8 -8 16 17" '
+    return (f'<svg class="sign {kind}" role="img" aria-label="{said}" width="15" height="16" viewBox="-8 -7.5 16 17" '
             f'stroke="currentColor" stroke-width="1.6" fill="{fill}"><path d="{SHAPES[verdict]}"/>{line}</svg>')  # fmt: skip
+
+
+def short(scale: str) -> str:
+    """A scale's name where there is little room."""
+    return SHORT.get(scale, scale)
 
 
 def grid(card: pd.DataFrame, known: Mapping[str, Claim], scales: Sequence[str]) -> HTML:
@@ -47,12 +53,11 @@ def grid(card: pd.DataFrame, known: Mapping[str, Claim], scales: Sequence[str]) 
         scales: the columns, in order.
     """
     found = {(row.claim, row.scale, row.arm): row for row in card.itertuples()}
-    blocks = []
+    heads = "".join(f'<th scope="col" colspan="2"><span>{escape(short(scale))}</span></th>' for scale in scales)
+    head, blocks = f"<thead><tr><td></td>{heads}</tr></thead>", []
     for chapter in dict.fromkeys(claim.chapter for claim in known.values()):
-        heads = "".join(f'<th scope="col" colspan="2"><span>{escape(scale.removeprefix("the "))}</span></th>' for scale in scales)
-        rows = [_row(claim, found, scales) for claim in known.values() if claim.chapter == chapter]
-        head = f'<thead><tr><td></td>{heads}</tr></thead>'
-        blocks.append(f'<table><caption>{chapter.capitalize()}</caption>{head}<tbody>{"".join(rows)}</tbody></table>')
+        rows = "".join(_row(claim, found, scales) for claim in known.values() if claim.chapter == chapter)
+        blocks.append(f"<table><caption>{chapter.capitalize()}</caption>{head}<tbody>{rows}</tbody></table>")
     legend = f'<figcaption>{_legend(card[card["scale"].isin(scales)])}</figcaption>'
     return HTML(f'<figure class="scoregrid"><div>{"".join(blocks)}</div>{legend}</figure>')
 
@@ -68,9 +73,10 @@ def _row(claim: Claim, found: Mapping, scales: Sequence[str]) -> str:
 def _legend(card: pd.DataFrame) -> str:
     """What the marks mean that there are, and how the ids are written."""
     signs = [f"{mark(verdict, 'corrected')}&nbsp;{verdict}" for verdict in SHAPES if verdict in set(card["verdict"])]
-    arms = f"{mark('holds', 'faithful')}&nbsp;hollow: faithful, as published; {mark('holds', 'corrected')}&nbsp;filled: corrected"
+    hollow, filled = mark("holds", "faithful"), mark("holds", "corrected")
+    arms = f"{hollow}&nbsp;hollow: faithful, as published; {filled}&nbsp;filled: corrected"
     if card["fragile"].any():
-        arms += f"; {mark('holds', 'corrected', True)}&nbsp;underlined: fragile, more than a fifth of small runs would miss it"
+        arms += f"; {mark('holds', 'corrected', True)}&nbsp;underlined: fragile, a fifth of small runs would miss it"
     ids = [f'<span class="{origin}">{MEANING[origin]}</span>' for origin in MEANING if origin in set(card["origin"])]
     spans = " ".join(f"<span>{sign}</span>" for sign in signs)
     return f"<p>{spans}</p><p>{arms}; nothing: no record. Ids lead to their claims: {', '.join(ids)}.</p>"
