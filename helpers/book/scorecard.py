@@ -7,7 +7,7 @@ from IPython.display import Markdown
 
 from helpers.book import page, parameters, records, sources
 from helpers.book.origins import badge, downloads
-from helpers.book.scoregrid import grid, mark, short
+from helpers.book.scoregrid import SHAPES, grid, mark, short
 from helpers.verdicts import claims, spell
 from helpers.verdicts.agreement import FRAGILE
 from helpers.verdicts.claims import ARMS, Claim, Rule
@@ -20,8 +20,9 @@ WORDS = ["chapter", *KEYS, "scale", "source", "origin", "record", "verdict", "me
 ORIGINS = {"paper": "seen in the paper", "inferred": "inferred or remembered", "own": "our own questions"}
 WHEN = {"greater": "above {0:g}", "less": "below {0:g}", "within": "within ±{0:g}", "two-sided": "either side of 0"}
 FINDING = """\
-{where}, **{faithful_holds} of {faithful_claims} headline claims hold as published, and {corrected_holds} of {corrected_claims} \
-with a corrected measurement**; {faithful_not} and {corrected_not} do not, the rest are negligible or open. \
+{where}, **{faithful_holds} of {faithful_claims} headline claims hold as published, \
+and {corrected_holds} of {corrected_claims} with a corrected measurement**; \
+{faithful_not} and {corrected_not} do not, the rest are negligible or open. \
 Of the questions, {faithful_answered} of {faithful_asked} and {corrected_answered} of {corrected_asked} are answered."""
 
 
@@ -115,14 +116,24 @@ def finding(card: pd.DataFrame, known: Mapping[str, Claim]) -> str:
 
 
 def glance(card: pd.DataFrame, known: Mapping[str, Claim]) -> None:
-    """What stands at the head of the page, kept for it: the finding, and the grid. Shows every verdict counted, folded."""
+    """What stands at the head of the page, kept for it: the finding, and the grid. Shows every verdict counted."""
     page.glue("finding", Markdown(finding(card, known)))
     page.glue("grid", grid(card, known, scales_of(card)))
     page.glue("fragile", round(100 * FRAGILE))
-    counted = counts(card[card["scale"].isin(scales_of(card))])
-    counted["claims of"] = counted["origin"].map(ORIGINS) + counted["question"].map({True: ", asked", False: ""})
-    cells = counted.pivot_table("claims", ["claims of", "scale", "arm"], "verdict", "sum", fill_value=0, sort=False)
-    page.show(folded("Every verdict, counted", page.as_table(cells.astype(int).reset_index(), "Claims by verdict")))
+    page.show(folded("Every verdict, counted", tallies(card)))
+
+
+def tallies(card: pd.DataFrame) -> str:
+    """How many claims have which verdict, as a table: faithful / corrected, by origin, kind and scale."""
+    scales, verdicts = scales_of(card), [*SHAPES, "no record"]
+    found = counts(card[card["scale"].isin(scales)]).set_index(["origin", "question", "verdict", "scale", "arm"])["claims"]
+    place = lambda row: ([*ORIGINS].index(row[0]), row[1], verdicts.index(row[2].partition(" or ")[0]))
+    lines = [f"| claims | verdict | {' | '.join(map(short, scales))} |", "| --- " * (2 + len(scales)) + "|"]
+    for origin, question, verdict in sorted({row[:3] for row in found.index}, key=place):
+        numbers = [" / ".join(str(found.get((origin, question, verdict, scale, arm), 0)) for arm in ARMS) for scale in scales]
+        kind = f"{ORIGINS[origin]}, {'without' if question else 'with'} a direction"
+        lines.append(f"| {kind} | {verdict} | {' | '.join(numbers)} |")
+    return "Faithful / corrected.\n\n" + _table(lines)
 
 
 def folded(title: str, *texts: str) -> str:
@@ -146,7 +157,7 @@ def chapter(run, card: pd.DataFrame, known: Mapping[str, Claim], name: str) -> l
             origins.append(f"{title}: {badge(records.load(name, 'claims', profile))}")
     return [
         f"### {{doc}}`{name}`" if written else f"### {name.capitalize()}, not written yet",
-        _table(lines, "30 35 35", "verdicts"),
+        _table(lines, "verdicts"),
         folded("Notes, and where the numbers come from", *origins, notes(part)),
         folded("The rules", rules(of)),
     ]
@@ -158,9 +169,9 @@ def _named(claim: Claim, written: bool) -> str:
     return f'<{tag} class="claim" id="{claim.id.lower()}" data-chapter="{claim.chapter}"{where}>**{claim.id}**</{tag}>'
 
 
-def _table(lines: Sequence[str], widths: str, kind: str = "details") -> str:
-    """A table in small print, whose columns have these widths in percent."""
-    return "\n".join(["````{table}", f":class: scorecard {kind}", f":widths: {widths}", "", *lines, "````"])
+def _table(lines: Sequence[str], kind: str = "details") -> str:
+    """A table in small print; of its kind the style sheet knows the rest."""
+    return "\n".join(["````{table}", f":class: scorecard {kind}", "", *lines, "````"])
 
 
 def cell(rows: pd.DataFrame) -> str:
@@ -182,13 +193,13 @@ def _line(row) -> str:
 
 def notes(part: pd.DataFrame) -> str:
     """Numbers behind the verdicts of a chapter that their table leaves out, and notes."""
-    lines = ["| claim | arm | where | n | Holm p | note |", "| --- " * 6 + "|"]
+    lines = ["| claim | arm | where | n | Holm&nbsp;p | note |", "| --- " * 6 + "|"]
     for row in part[part["verdict"] != "no record"].itertuples():
         n = f"{row.n:.0f}" if pd.notna(row.n) else "–"
-        p = "–" if pd.isna(row.p_holm) else "< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}"
+        p = "–" if pd.isna(row.p_holm) else "<&nbsp;0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}"
         note = " ".join(row.note.split()) if isinstance(row.note, str) else ""
         lines.append(f"| **{row.claim}** | {row.arm} | {short(row.scale)} | {n} | {p} | {note} |")
-    return _table(lines, "9 14 16 8 11 42") if len(lines) > 2 else "Nothing has been judged yet."
+    return _table(lines) if len(lines) > 2 else "Nothing has been judged yet."
 
 
 def rules(known: Mapping[str, Claim]) -> str:
@@ -200,7 +211,7 @@ def rules(known: Mapping[str, Claim]) -> str:
             quantity = " ".join((rule.quantity or rule.reason).split())
             lines.append(f"| **{name}** | {arm} | {about}{quantity} | {_when(rule)} | {rule.margin or '–'} |")
             about = ""  # once a claim
-    return _table(lines, "9 14 50 16 11")
+    return _table(lines)
 
 
 def _when(rule: Rule) -> str:

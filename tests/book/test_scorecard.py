@@ -212,7 +212,7 @@ def test_a_chapter_has_its_claims_and_folded_its_notes_and_rules(run, known):  #
     assert heading == "### {doc}`tiny`" and table.count("<br>") and table.count('class="claim"') == 4
     assert '<a class="claim" id="x1" data-chapter="tiny" href="tiny.html#x1">**X1**</a> It grows. *(abstract)*' in table
     assert notes.startswith("`````{dropdown}") and "always so" in notes and "**Recorded** · digits profile" in notes
-    assert "| **X1** | faithful | digits | 3 |" in notes and "< 0.001" not in table
+    assert "| **X1** | faithful | digits | 3 |" in notes
     assert "| **X1** | faithful | *a against b; known beforehand: nothing.*<br>an effect | above 0 | 0.3 |" in rules
     assert "| **X1** | corrected | an effect | below 0 | 0.1 |" in rules and "| – |" in rules
     heading, table, notes, rules = scorecard.chapter(run, card, known, "other")
@@ -225,6 +225,6 @@ def test_the_head_of_the_page_is_kept_for_it(run, known):  # noqa: F811
     card = scorecard.gathered(run, known)
     *glued, shown = published(scorecard.glance, card, known)
     assert [each.metadata["scrapbook"]["name"] for each in glued] == ["finding", "grid", "fragile"]
-    assert "| seen in the paper, asked | this run | corrected |" in markdown(shown)
+    assert "| seen in the paper, without a direction | positive or negative | 0 / 1 |" in markdown(shown)
     (taken,) = published(scorecard.take, run)
     assert "{dropdown} All tables" in markdown(taken)
