@@ -22,7 +22,7 @@ WHEN = {"greater": "above {0:g}", "less": "below {0:g}", "within": "within ±{0:
 FINDING = """\
 {where}, **{faithful_holds} of {faithful_claims} headline claims hold as published, \
 and {corrected_holds} of {corrected_claims} with a corrected measurement**; \
-{faithful_not} and {corrected_not} do not, the rest are negligible or open. \
+{faithful_not} and {corrected_not} do not, the rest are negligible, undecided or by construction. \
 Of the questions, {faithful_answered} of {faithful_asked} and {corrected_answered} of {corrected_asked} are answered."""
 
 
@@ -103,11 +103,13 @@ def _order(scales: pd.Series) -> pd.Series:
 
 def finding(card: pd.DataFrame, known: Mapping[str, Claim]) -> str:
     """What became of the headline claims, in a sentence or two, at the first scale that has records."""
-    scale = scales_of(card)[0]
-    part = card[(card["scale"] == scale) & (card["record"] != "none") & card["headline"]]
-    if not len(part):
-        return "Nothing is recorded yet, and no chapter has run."
-    chapters = part["chapter"].nunique(), card.loc[card["headline"], "chapter"].nunique()
+    headline = card[card["headline"]]
+    found = headline[headline["record"] != "none"]
+    if not len(found):
+        return "No chapter with headline claims is recorded or has run yet."
+    scale = scales_of(found)[0]
+    part = found[found["scale"] == scale]
+    chapters = part["chapter"].nunique(), headline["chapter"].nunique()
     some = "" if chapters[0] == chapters[1] else f" (so far {chapters[0]} of {chapters[1]} papers)"
     where = "In this run (nothing is recorded yet)" if scale == LIVE else f"On {scale}{some}"
     n, directed = counts_of(part, known), part[~part["question"]]["arm"].value_counts()

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
+from small_book import PARAMETERS, tiny
 from test_page import CLAIM, markdown, published, run  # noqa: F401: fixtures
 
 from helpers.book import records, scorecard, scoregrid
@@ -123,24 +124,26 @@ def test_what_is_stale_changed_damaged_or_missing_is_told(run, known, tmp_path):
     assert text(card, "X4") == "–"
 
 
-def test_agreement_is_that_of_as_many_seeds_as_this_run_has(run, known):  # noqa: F811
+def test_agreement_is_that_of_as_many_seeds_as_this_run_has(run, known, tmp_path):  # noqa: F811
+    tiny(tmp_path, parameters=PARAMETERS.replace("[0, 1]  # -", "[0, 1, 2, 3, 4, 5]  # seeds"))
     index = pd.Index([0, 1, 2, 3], name="seed")
     values = tidy({("X1", "faithful"): pd.Series([1.0, 1.1, 1.2, 1.0], index)}, ())
-    rows = [("X1", arm, n, agrees) for arm in BOTH for n, agrees in ((2, 0.75), (5, 0.9), (10, 0.99))]
+    rows = [("X1", arm, n, agrees) for arm in BOTH for n, agrees in ((3, 0.9), (6, 0.75), (10, 0.99))]
     published_records(run, "digits", claims=judged(), agreement=shares(*rows))
     card = scorecard.gathered(run, known)
-    usual = of(card, "X1", "faithful", "digits")  # nothing was run: the chapter's own two seeds
-    assert (usual.seeds, usual.agrees, usual.fragile) == (2, 0.75, True) and usual.agrees < FRAGILE
+    usual = of(card, "X1", "faithful", "digits")  # nothing was run: the chapter's own six seeds
+    assert (usual.seeds, usual.agrees, usual.fragile) == (6, 0.75, True) and usual.agrees < FRAGILE
     assert text(card, "X1").endswith('; *fragile, 75%*</small><br>this run: <span class="verdict">no record</span>')
     records.save(run, "values", values)
     card = scorecard.gathered(run, known)
-    assert (of(card, "X1", "faithful", "digits").seeds, of(card, "X1", "corrected", "digits").seeds) == (5, 2)
+    assert (of(card, "X1", "faithful", "digits").seeds, of(card, "X1", "corrected", "digits").seeds) == (3, 6)
     assert not of(card, "X1", "faithful", "digits").fragile and "; 90% agree</small>" in text(card, "X1")
     assert np.isnan(of(card, "X2", "corrected", "digits").agrees) and not of(card, "X1", "faithful", "this run").fragile
 
 
 def test_the_finding_counts_headline_claims_at_the_first_scale_with_records(run, known):  # noqa: F811
-    assert scorecard.finding(scorecard.gathered(run, known), known) == "Nothing is recorded yet, and no chapter has run."
+    nothing = "No chapter with headline claims is recorded or has run yet."
+    assert scorecard.finding(scorecard.gathered(run, known), known) == nothing
     records.save(run, "claims", judged())
     said = scorecard.finding(scorecard.gathered(run, known), known)
     assert said.startswith("In this run (nothing is recorded yet), **1 of 2 headline claims hold as published, and 1 of 2 with")
