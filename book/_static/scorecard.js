@@ -75,6 +75,13 @@ document.addEventListener("DOMContentLoaded", () => {
   form.addEventListener("input", () => { show(); keep(); });
   form.addEventListener("reset", () => setTimeout(() => { show(); keep(); }));
   form.addEventListener("submit", (event) => event.preventDefault());
+  // A claim that was asked for by its id is shown, whatever the filters were.
+  window.addEventListener("hashchange", () => {
+    const asked = document.getElementById(location.hash.slice(1));
+    if (!asked?.closest("tr")?.hidden) return;
+    form.reset();
+    setTimeout(() => asked.scrollIntoView());
+  });
   rows[0].row.closest(".cell").before(form);
   recall();
 });

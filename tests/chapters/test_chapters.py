@@ -8,16 +8,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 
-from helpers import verdicts
 from helpers.book import checks, parameters, records, runner, site, sources
-from helpers.networks.cache import write
-from helpers.verdicts import claims, judging
+from helpers.verdicts import claims
 
 HERE = Path(__file__).parents[2]
 CHAPTERS = sources.chapters()
@@ -128,6 +125,7 @@ def test_the_scorecard_gathers_every_claim(first):
     card = records.load("scorecard", "scorecard", "smoke").table
     register = claims.load()
     expected = {(name, arm) for name, claim in register.items() for arm in claim.rules}
+    assert list(dict.fromkeys(card["scale"])) == [*records.RECORDED.values(), "this run"]
     for scale, rows in card.groupby("scale"):
         assert set(zip(rows["claim"], rows["arm"])) == expected and len(rows) == len(expected), scale
     live = card[card["scale"] == "this run"].set_index(["claim", "arm"])
@@ -152,29 +150,6 @@ def test_the_scorecard_counts_every_claim_once_where_it_belongs(first):
         assert rows["verdict"].is_unique
     assert counts["claims"].sum() == counts["scale"].nunique() * len(rules)
     assert all((claim.origin == "paper") == claim.headline for claim, _ in rules)
-
-
-def test_the_scorecard_tells_what_is_stale_changed_damaged_or_missing(tmp_path, monkeypatch, copy_of_the_book):
-    entered(copy_of_the_book(tmp_path), monkeypatch)
-    register = claims.register("curvature")
-    values = verdicts.tidy({("C1", "faithful"): [1.0, 1.1, 1.2]}, ())
-    judged = judging.table(judging.intervals(values, register), register)
-    judged.loc[judged["claim"] == "C2", "rule"] = "another"
-    run = SimpleNamespace(chapter="curvature", profile="paper", parameters={}, device=None, folder=tmp_path, sources="old",
-                          threads=1, started=0.0)  # fmt: skip
-    records.publish("curvature", "paper", records.save(run, "claims", judged[judged["claim"] != "C3"]).parent)
-    write(records.location("paths", "paper") / "claims.json", "{")
-    code = {cell.id: cell.source for cell in sources.notebook("scorecard").cells if cell.cell_type == "code"}
-    page = {}
-    for name in ("parameters", "setup", "gather", "all-table"):
-        exec(code[name], page)
-    cell = lambda claim, arm="faithful": page["cell"](arm, "paper scale", claim)
-    assert cell("C1") == '<span class="verdict">holds</span><br>1.10 (0.85 to 1.35), n = 3<br>*record stale*'
-    assert cell("C2").endswith("<br>*not measured in this profile*<br>*rule changed since*<br>*record stale*")
-    assert cell("C3") == '<span class="verdict">no record</span><br>*record stale*'
-    assert cell("L1") == '<span class="verdict">no record</span><br>*record unreadable*'
-    assert cell("K1") == '<span class="verdict">no record</span>'
-    assert cell("C10", "corrected") == "–"
 
 
 def test_the_scorecard_comes_after_the_chapters_whose_claims_it_gathers():

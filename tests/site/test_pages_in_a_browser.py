@@ -80,6 +80,27 @@ def test_claims_are_filtered_by_chapter_and_verdict(scorecard, pages):
     assert shown(scorecard) == list(rows) and count.text_content() == f"{len(rows)} of {len(rows)} claims shown"
 
 
+def test_the_scorecard_is_taken_in_at_once_and_is_not_endless(browser, address):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{address}book/scorecard.html")
+    low = page.evaluate("() => document.querySelector('.scoregrid').getBoundingClientRect().bottom")
+    height = page.evaluate("() => document.documentElement.scrollHeight")
+    wider = "t => t.scrollWidth > t.parentElement.clientWidth"
+    wide = page.evaluate(f"() => [...document.querySelectorAll('table.scorecard')].filter({wider}).length")
+    page.close()
+    assert low <= 800 and height <= 15_000 and wide == 0
+
+
+def test_a_mark_leads_to_its_claim_even_where_a_filter_hides_it(scorecard):
+    name = next(name for name, claim in REGISTER.items() if claim.chapter != STUDIES[0])
+    scorecard.get_by_label("Chapter").select_option(STUDIES[0])
+    assert name not in shown(scorecard)
+    row = scorecard.locator(".scoregrid tbody tr").filter(has=scorecard.get_by_text(name, exact=True))
+    row.locator("svg").last.click(force=True)  # the link of the row lies over it
+    scorecard.wait_for_function("() => !location.search")
+    assert urlsplit(scorecard.url).fragment == name.lower() and set(shown(scorecard)) == set(REGISTER)
+
+
 def test_the_filters_work_from_the_keyboard(scorecard):
     scorecard.get_by_label("Chapter").focus()
     scorecard.keyboard.press("ArrowDown")

@@ -81,7 +81,7 @@ def test_mathjax_is_served_from_the_site(site, pages):
 
 def test_every_figure_has_real_alt_text(pages):
     images = [(name, image) for name, soup in pages.items() for image in soup.select("article img")]
-    assert {f"book/{name}.html" for name in (*STUDIES, "scorecard")} <= {name for name, _ in images}
+    assert {f"book/{name}.html" for name in STUDIES} <= {name for name, _ in images}
     for name, image in images:
         alt = (image.get("alt") or "").strip()
         file = Path(urlsplit(image["src"]).path)
@@ -127,17 +127,28 @@ def test_links_within_the_site_lead_somewhere(site, pages):
 
 
 def test_every_claim_stands_once_on_the_scorecard_with_its_verdicts(site, pages):
-    rows = claim_rows(pages["book/scorecard.html"])
+    page = pages["book/scorecard.html"]
+    rows = claim_rows(page)
     card = pd.read_csv(next((site / "_downloads").rglob("scorecard.csv")), keep_default_na=False)
     assert set(rows) == set(REGISTER) and set(card["claim"]) == set(REGISTER)
+    folded = " ".join(page.find("article").get_text(" ").replace("’", "'").split())
     for name, row in rows.items():
-        claim, cells = REGISTER[name], [cell.get_text(" ", strip=True).replace("’", "'") for cell in row.find_all("td")]
-        assert claim.statement in " ".join(cells[0].split()) and cells[1] == claim.source
-        places = [(scale, arm) for scale in ("this run", "paper scale") for arm in claims.ARMS]
-        for (scale, arm), cell in zip(places, cells[2:], strict=True):
-            found = card[(card["claim"] == name) & (card["arm"] == arm) & (card["scale"] == scale)].to_dict("records")
-            assert len(found) == (arm in claim.rules)
-            for judged in found:
-                assert cell.startswith(judged["verdict"]) and judged["note"][:30] in cell
-                assert ("n = " in cell) == (judged["estimate"] != "") and ("stale" in cell) == (judged["record"] == "stale")
-            assert found or cell == "–"
+        claim, (said, *cells) = REGISTER[name], row.find_all("td")
+        assert said.get_text(" ", strip=True).replace("’", "'").split() == [name, *claim.statement.split(), f"({claim.source})"]
+        for arm, cell in zip(claims.ARMS, cells, strict=True):
+            found = card[(card["claim"] == name) & (card["arm"] == arm)]
+            assert len(found) == (arm in claim.rules) * card["scale"].nunique()
+            shown = found[(found["record"] != "none") | (found["scale"] == "this run")].to_dict("records")
+            text = " ".join(cell.get_text().split())
+            assert [word.get_text() for word in cell.select(".verdict")] == [each["verdict"] for each in shown] and (shown or text == "–")
+            assert len(cell.find_all("small")) == sum(each["estimate"] != "" for each in shown)
+            assert ("stale" in text) == any(each["record"] == "stale" for each in shown)
+            assert all(" ".join(each["note"].split())[:20] in folded for each in shown)
+
+
+def test_every_verdict_is_a_mark_in_the_grid_with_its_name(pages):
+    page = pages["book/scorecard.html"]
+    marks = {row.a.get_text(): [svg["aria-label"] for svg in row.select("svg")] for row in page.select(".scoregrid tbody tr")}
+    assert set(marks) == set(REGISTER)
+    for name, row in claim_rows(page).items():
+        assert row.find(id=name.lower()) and Counter(marks[name]) == Counter(svg["aria-label"] for svg in row.select("svg"))
