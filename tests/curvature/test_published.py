@@ -122,9 +122,10 @@ def test_caml_depends_on_more_than_the_surface():
     assert mapc(turned(z, 20), 2) < 0.2 * narrow
 
 
-def test_single_precision_flattens_what_is_small():
+@pytest.mark.parametrize("features", [32, 512])
+def test_single_precision_flattens_what_is_small(features):
     """The published solver: its default cut-off deletes the quadratic part once neighbours are near."""
-    z = turned(graph(cap(), 5, 0.3, 128, n=4), 32)
+    z = turned(graph(cap(), 5, 0.3, 128, n=4), features)
     exact = mapc(z, 5)
     for decade in range(-8, 7, 2):
         scale = 10.0**decade
