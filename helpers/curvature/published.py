@@ -59,11 +59,12 @@ def caml(
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"dtype: {dtype}, expected torch.float32 or torch.float64")
     single = dtype == torch.float32
-    inverse = lambda tangent: torch.linalg.pinv(quadratic_design(tangent), rtol=cutoff)[:, dim:]  # quadratic terms alone
+    inverse = lambda tangent: torch.linalg.pinv(quadratic_design(tangent), rtol=cutoff)[..., dim:, :]  # quadratic terms
+    home = points if single else double(points[:0])
+    fit, size = (fit_by_point, 1) if home.device.type == "cpu" and (cutoff is None or not single) else (fit_at_once, CHUNK)
     curvatures = []
-    for centre, around in zip(points.split(CHUNK), neighbours.split(CHUNK)):
+    for centre, around in zip(points.split(size), neighbours.split(size)):
         z = (around.float() - centre.float()[:, None]) if single else (double(around) - double(centre)[:, None])
-        fit = fit_by_point if z.device.type == "cpu" and (cutoff is None or not single) else fit_at_once
         curvatures.append(torch.linalg.eigvalsh(symmetric(fit(z, dim, inverse, exact=not single).mT, dim)))
     return torch.cat(curvatures)
 

@@ -9,16 +9,18 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.linalg import eigh_tridiagonal
+from scipy.linalg import eigh_tridiagonal, qr
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dormqr, dsytrd
 from torch import Tensor
 
-BLOCK = 64  # columns that LAPACK reflects at a time: workspace
+from helpers.networks.numerics import numpy_stream
+
+BLOCK = 64  # columns that LAPACK reflects at a time; mixtures of features that are tried
 SHORT = 1e-5  # beside the longest: a Gram matrix in float64 keeps too few digits of such directions
 SHORT_TANGENT = 1e-3  # the same of a tangent direction, by the square of whose length curvatures are divided
 
-Inverse = Callable[[Float[Tensor, "n K dim"]], Float[Tensor, "n P K"]]
+Inverse = Callable[[Float[Tensor, "*n K dim"]], Float[Tensor, "*n P K"]]
 
 
 def fit_at_once(
@@ -77,19 +79,16 @@ def fit_by_point(
 
     One point after the other, as LAPACK does with a batch, too. Unless `exact`, as accurate as an SVD in float32.
     """
-    many = [one.detach().double().numpy() for one in z]
-    wide = z.shape[2] >= z.shape[1]
-    axes = [Directions(one if wide else one.T, dim if exact else None) for one in many]
-    if wide:
-        tangent = [axis.first(dim) * axis.lengths[:dim] for axis in axes]
-    else:
-        tangent = [one @ axis.first(dim) for one, axis in zip(many, axes)]
-    rows = inverse(torch.from_numpy(np.stack(tangent)).to(z.dtype)).double().numpy()
-    if wide:
-        fitted = [axis.along(part.T) * axis.lengths[:, None] for axis, part in zip(axes, rows)]
-    else:
-        fitted = [axis.along((part @ one).T) for one, axis, part in zip(many, axes, rows)]
-    return torch.from_numpy(np.stack(fitted)[:, dim:]).to(z.dtype).mT
+    return torch.stack([_fit(one.detach(), dim, inverse, dim if exact else None) for one in z])
+
+
+def _fit(z: Float[Tensor, "K D"], dim: int, inverse: Inverse, tangents: int | None) -> Float[Tensor, "P normals"]:
+    around, narrow = z.double().numpy(), z.shape[1] < z.shape[0]
+    axes = Directions(around.T if narrow else around, tangents)
+    tangent = around @ axes.first(dim) if narrow else axes.first(dim) * axes.lengths[:dim]
+    rows = inverse(torch.from_numpy(tangent).to(z.dtype)).double().numpy()
+    fitted = axes.along((rows @ around).T) if narrow else axes.along(rows.T) * axes.lengths[:, None]
+    return torch.from_numpy(fitted[dim:]).to(z.dtype).mT
 
 
 class Directions:
@@ -101,10 +100,10 @@ class Directions:
     A Gram matrix squares the condition number. Lengths come out to 1e-8 of the longest, as from an SVD in single
     precision, and shorter directions are a mixture. Where `tangents`, the number of directions that span a tangent
     space, is given, what is `SHORT` is decomposed once more, alone: without the long directions it has a Gram matrix
-    of its own scale, exact again. Below 1e-14 of the whole it is rounding and counts as nothing.
+    of its own scale, exact again. Below the `floor` it is rounding: nothing, of length 0.
     """
 
-    def __init__(self, z: Float[np.ndarray, "r m"], tangents: int | None = None):
+    def __init__(self, z: Float[np.ndarray, "r m"], tangents: int | None = None, floor: float | None = None):
         gram = dsyrk(1.0, np.asfortranarray(z.T), trans=1, lower=1)
         reflections, diagonal, beside, self._scales, _ = dsytrd(gram, lower=1, lwork=BLOCK * len(z), overwrite_a=1)
         self._reflections = np.asfortranarray(reflections[1:, :-1])
@@ -114,17 +113,24 @@ class Directions:
             relative = self.lengths / (self.lengths[0] or 1)
             long = int((relative > (SHORT if relative[tangents - 1] > SHORT_TANGENT else SHORT_TANGENT)).sum())
             if 0 < long < len(z):
-                self._deflate(z, long, max(tangents - long, 1))
+                # Long directions turn by rounding, more so the shorter they are, and leave that much of themselves.
+                rounding = max(1e-14, 4e-16 / relative[long - 1]) * np.linalg.norm(self.lengths)
+                self._deflate(z, long, max(tangents - long, 1), rounding if floor is None else floor)
 
-    def _deflate(self, z: Float[np.ndarray, "r m"], long: int, tangents: int) -> None:
-        """Decompose what is left of z without its longest directions."""
-        self._basis = self._reflected(self._turn[:, long:], "N")
-        left = self._basis.T @ z
-        if np.linalg.norm(left) < 1e-14 * np.linalg.norm(self.lengths):
-            self.lengths[long:] = 0
-        else:
-            self._turn, self._rest = self._turn[:, :long], Directions(left, tangents)
-            self.lengths[long:] = self._rest.lengths
+    def _deflate(self, z: Float[np.ndarray, "r m"], long: int, tangents: int, floor: float) -> None:
+        """Decompose what is left of z without its longest directions.
+
+        Random mixtures of features span it if it has fewer directions than they are: the rest is only rounding.
+        """
+        left, self._turn = self._turn[:, long:], self._turn[:, :long]
+        drawn = numpy_stream(0, "mixtures of features").standard_normal((z.shape[1], min(BLOCK, left.shape[1])))
+        span, sizes, _ = qr(left.T @ self._reflected(z @ drawn, "T"), mode="economic", pivoting=True)
+        rank = int((np.abs(sizes.diagonal()) > floor).sum())
+        self._basis = self._reflected(left if rank == BLOCK else left @ span[:, :rank], "N")
+        self.lengths[long:] = 0
+        if rank:
+            self._rest = Directions(self._basis.T @ z, tangents, floor)
+            self.lengths[long : long + len(self._rest.lengths)] = self._rest.lengths
 
     def _reflected(self, columns: Float[np.ndarray, "r k"], transposed: str) -> Float[np.ndarray, "r k"]:
         """H ("N") or H' ("T") times the columns; the first row stays as it is."""
@@ -135,15 +141,19 @@ class Directions:
         return out
 
     def first(self, count: int) -> Float[np.ndarray, "r count"]:
-        """The longest directions."""
-        found = self._reflected(self._turn[:, :count], "N")
-        if (more := count - found.shape[1]) > 0:
-            found = np.concatenate([found, self._basis @ self._rest.first(more)], axis=1)
+        """The longest directions; those of length 0 are left out, as zeros."""
+        found = np.zeros((len(self.lengths), count))
+        known = min(count, self._turn.shape[1])
+        found[:, :known] = self._reflected(self._turn[:, :known], "N")
+        if self._rest is not None and known < count:
+            more = self._rest.first(min(count - known, len(self._rest.lengths)))
+            found[:, known : known + more.shape[1]] = self._basis @ more
         return found
 
     def along(self, columns: Float[np.ndarray, "r k"]) -> Float[np.ndarray, "r k"]:
         """Components of the columns along every direction, V' times them."""
-        found = self._turn.T @ self._reflected(columns, "T")
+        found, known = np.zeros(columns.shape), self._turn.shape[1]
+        found[:known] = self._turn.T @ self._reflected(columns, "T")
         if self._rest is not None:
-            found = np.concatenate([found, self._rest.along(self._basis.T @ columns)])
+            found[known : known + len(self._rest.lengths)] = self._rest.along(self._basis.T @ columns)
         return found
