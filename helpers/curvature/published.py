@@ -32,10 +32,10 @@ def caml(
         neighbours: (n, K, D), each centre's neighbours.
         dim: intrinsic dimension d of the manifold, at least 1 and below min(D, K).
         dtype: `torch.float32` runs the published solver, with coordinates, pseudo-inverse and eigenvalues in single
-            precision; the default, float64, computes the same to 1e-9 of the largest curvature. On a CPU both find
+            precision; the default, float64, computes the same to 1e-8 of the largest curvature. On a CPU both find
             the coordinates through Gram matrices (`singular.Directions`). In float32 that moves curvatures by up to
-            1e-3 of the largest, no more than the rounding of an SVD does, and what is flat is flat to rounding in
-            either way. The cut-off lets go at the same distances.
+            1e-3 of the largest, next to the cut-off 1e-2, as the rounding of an SVD does. What is flat is flat to
+            rounding, though not to the same rounding, and the cut-off lets go at the same distances.
         cutoff: relative singular value below which the fit drops a direction of the design; by default
             max(K, P) times the precision of `dtype`, torch's own. In float32 that default deletes the whole
             quadratic part once neighbours lie closer than about 1e-4. Another cut-off in float32 takes the SVD on a

@@ -18,7 +18,7 @@ from helpers.networks.numerics import numpy_stream
 
 BLOCK = 64  # columns that LAPACK reflects at a time; mixtures of features that are tried
 SHORT = 1e-5  # beside the longest: a Gram matrix in float64 keeps too few digits of such directions
-SHORT_TANGENT = 1e-3  # the same of a tangent direction, by the square of whose length curvatures are divided
+SHORT_TANGENT = 1e-2  # the same of a tangent direction, by the square of whose length curvatures are divided
 
 Inverse = Callable[[Float[Tensor, "*n K dim"]], Float[Tensor, "*n P K"]]
 
