@@ -11,6 +11,8 @@ from helpers.curvature.quadratic import CHUNK, finite, quadratic_design, shaped,
 from helpers.curvature.singular import fit_at_once, fit_by_point
 from helpers.networks.numerics import double
 
+MANY = 200  # directions from which on it is worth while to take points one by one
+
 
 def caml(
     points: Float[Tensor, "n D"],
@@ -32,8 +34,8 @@ def caml(
         neighbours: (n, K, D), each centre's neighbours.
         dim: intrinsic dimension d of the manifold, at least 1 and below min(D, K).
         dtype: `torch.float32` runs the published solver, with coordinates, pseudo-inverse and eigenvalues in single
-            precision; the default, float64, computes the same to 1e-8 of the largest curvature. On a CPU both find
-            the coordinates through Gram matrices (`singular.Directions`). In float32 that moves curvatures by up to
+            precision; the default, float64, computes the same to 1e-8 of the largest curvature. On a CPU, from 200
+            directions on, both go through Gram matrices (`singular.Directions`). In float32 that moves curvatures by up to
             1e-3 of the largest, next to the cut-off 1e-2, as the rounding of an SVD does. What is flat is flat to
             rounding, though not to the same rounding, and the cut-off lets go at the same distances.
         cutoff: relative singular value below which the fit drops a direction of the design; by default
@@ -60,8 +62,9 @@ def caml(
         raise ValueError(f"dtype: {dtype}, expected torch.float32 or torch.float64")
     single = dtype == torch.float32
     inverse = lambda tangent: torch.linalg.pinv(quadratic_design(tangent), rtol=cutoff)[..., dim:, :]  # quadratic terms
-    home = points if single else double(points[:0])
-    fit, size = (fit_by_point, 1) if home.device.type == "cpu" and (cutoff is None or not single) else (fit_at_once, CHUNK)
+    on_cpu = (points if single else double(points[:0])).device.type == "cpu"
+    by_point = on_cpu and normals + dim >= MANY and (cutoff is None or not single)
+    fit, size = (fit_by_point, 1) if by_point else (fit_at_once, CHUNK)
     curvatures = []
     for centre, around in zip(points.split(size), neighbours.split(size)):
         z = (around.float() - centre.float()[:, None]) if single else (double(around) - double(centre)[:, None])

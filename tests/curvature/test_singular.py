@@ -95,7 +95,7 @@ def test_in_single_precision_the_cut_off_lets_go_where_it_does_after_an_svd(name
 
 
 def test_what_is_flat_is_flat_to_rounding_in_either_precision():
-    z = turned(normal(3, 50, 4), 200)
+    z = turned(normal(3, 200, 4), 250)
     for dtype, rounding in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         assert at_origin(z, 4, dtype=dtype).abs().max() < rounding
 
@@ -104,15 +104,16 @@ def test_what_is_flat_is_flat_to_rounding_in_either_precision():
     ("solver", "by_point"),
     [({}, True), ({"cutoff": 1e-3}, True), ({"dtype": torch.float32}, True), ({"dtype": torch.float32, "cutoff": 1e-3}, False)],
 )
-def test_other_cut_offs_in_single_precision_take_the_svd(solver, by_point, monkeypatch):
+@pytest.mark.parametrize(("count", "many"), [(200, True), (199, False)])
+def test_small_ones_and_other_cut_offs_in_single_precision_go_at_once(solver, by_point, count, many, monkeypatch):
     taken = []
     for name in ("fit_by_point", "fit_at_once"):
         fit = getattr(published, name)
         monkeypatch.setattr(published, name, lambda *of, name=name, fit=fit, **more: taken.append(name) or fit(*of, **more))
-    at_origin(normal(2, 12, 6), 2, **solver)
-    assert set(taken) == {"fit_by_point" if by_point else "fit_at_once"}
+    at_origin(normal(2, count, 210), 2, **solver)
+    assert set(taken) == {"fit_by_point" if by_point and many else "fit_at_once"}
 
 
 def test_activations_that_still_know_their_gradient_are_taken_as_they_are():
-    z = normal(1, 12, 6)
+    z = normal(1, 200, 210)
     assert torch.equal(at_origin(z.clone().requires_grad_(), 2), at_origin(z, 2))
