@@ -8,45 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from helpers.curvature.quadratic import CHUNK, finite, quadratic_design, shaped, symmetric
+from helpers.curvature.singular import fit_at_once, fit_by_point
 from helpers.networks.numerics import double
 
-
-def _principal_coordinates(z: Float[Tensor, "n K D"]) -> Float[Tensor, "n K r"]:
-    """Coordinates of the rows of z in their own singular directions, largest first: S V' of z' = U S V'."""
-    if z.shape[2] < z.shape[1]:
-        return z @ _left_singular(z.mT)[0]
-    vectors, values = _left_singular(z)
-    return vectors * values[:, None].clamp(min=0).sqrt()
-
-
-def _left_singular(z: Float[Tensor, "n r m"]) -> tuple[Float[Tensor, "n r r"], Float[Tensor, "n r"]]:
-    """Left singular vectors of z, r at most m, and the squares of its singular values, largest first.
-
-    From the smaller Gram matrix, which costs one matrix product where an SVD costs many. A Gram matrix squares
-    the condition number, so directions below 1e-4 of the largest are decomposed once more, alone: what remains
-    after the large directions are projected out has a Gram matrix of its own scale, exact again.
-    """
-    values, vectors = torch.linalg.eigh(z @ z.mT)  # ascending
-    settled, known = [], []
-    while True:
-        small = int((values < 1e-8 * values[:, -1:]).sum(1).max())
-        if small in (0, values.shape[1]):
-            break
-        settled.append(vectors[..., small:])
-        known.append(values[:, small:])
-        basis = vectors[..., :small]
-        rest = basis.mT @ z
-        values, turn = torch.linalg.eigh(rest @ rest.mT)
-        vectors = basis @ turn
-        if values[:, -1].max() < 1e-24 * known[0].sum(1).min():
-            break  # only rounding is left
-    parts = [*settled, vectors], [*known, values]
-    return tuple(torch.cat([part.flip(-1) for part in each], dim=-1) for each in parts)
-
-
-def _published_coordinates(z: Float[Tensor, "n K D"]) -> Float[Tensor, "n K r"]:
-    u, s, _ = torch.linalg.svd(z, full_matrices=False)
-    return u * s[:, None]
+MANY = 200  # directions from which on it is worth while to take points one by one
 
 
 def caml(
@@ -68,11 +33,15 @@ def caml(
         points: (n, D), centres.
         neighbours: (n, K, D), each centre's neighbours.
         dim: intrinsic dimension d of the manifold, at least 1 and below min(D, K).
-        dtype: `torch.float32` runs the published solver (SVD and pseudo-inverse in single precision);
-            the default, float64, computes the same through Gram matrices and several times faster.
+        dtype: `torch.float32` runs the published solver, with coordinates, pseudo-inverse and eigenvalues in single
+            precision; the default, float64, computes the same to 1e-8 of the largest curvature. On a CPU, from 200
+            directions on, both go through Gram matrices (`singular.Directions`). In float32 that moves curvatures by up to
+            1e-3 of the largest, next to the cut-off 1e-2, as the rounding of an SVD does. What is flat is flat to
+            rounding, though not to the same rounding, and the cut-off lets go at the same distances.
         cutoff: relative singular value below which the fit drops a direction of the design; by default
             max(K, P) times the precision of `dtype`, torch's own. In float32 that default deletes the whole
-            quadratic part once neighbours lie closer than about 1e-4.
+            quadratic part once neighbours lie closer than about 1e-4. Another cut-off in float32 takes the SVD on a
+            CPU, too: below that precision answers hang on how it rounds.
 
     Returns:
         (n, min(D, K) - d, d), ascending along the last axis. Their mean absolute value is the MAPC.
@@ -92,13 +61,14 @@ def caml(
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"dtype: {dtype}, expected torch.float32 or torch.float64")
     single = dtype == torch.float32
-    coordinates = _published_coordinates if single else _principal_coordinates
+    inverse = lambda tangent: torch.linalg.pinv(quadratic_design(tangent), rtol=cutoff)[..., dim:, :]  # quadratic terms
+    on_cpu = (points if single else double(points[:0])).device.type == "cpu"
+    by_point = on_cpu and normals + dim >= MANY and (cutoff is None or not single)
+    fit, size = (fit_by_point, 1) if by_point else (fit_at_once, CHUNK)
     curvatures = []
-    for centre, around in zip(points.split(CHUNK), neighbours.split(CHUNK)):
+    for centre, around in zip(points.split(size), neighbours.split(size)):
         z = (around.float() - centre.float()[:, None]) if single else (double(around) - double(centre)[:, None])
-        c = coordinates(z)
-        fit = torch.linalg.pinv(quadratic_design(c[..., :dim]), rtol=cutoff) @ c[..., dim:]  # (n, P, normals)
-        curvatures.append(torch.linalg.eigvalsh(symmetric(fit[:, dim:].mT, dim)))
+        curvatures.append(torch.linalg.eigvalsh(symmetric(fit(z, dim, inverse, exact=not single).mT, dim)))
     return torch.cat(curvatures)
 
 

@@ -2,7 +2,19 @@
 
 from curvature_shared import *  # noqa: F403
 
+from helpers.curvature import published
 
+
+@pytest.fixture(params=[0, math.inf], ids=["by point", "at once"])
+def either_way(request, monkeypatch):
+    """Whatever the size, points one by one, and a batch at once."""
+    monkeypatch.setattr(published, "MANY", request.param)
+
+
+each_way = pytest.mark.usefixtures("either_way")
+
+
+@each_way
 @pytest.mark.parametrize("name", CLOUDS)
 def test_caml_meets_the_peers(name):
     source = "tanh6_D200_K40" if name.startswith("tanh6") else name
@@ -18,6 +30,7 @@ def test_caml_meets_the_peers(name):
     assert difference.max() <= 1e-6 * expected.max()
 
 
+@each_way
 @pytest.mark.parametrize(
     ("count", "features", "d"),
     [(60, 9, 3), (60, 59, 4), (60, 60, 4), (60, 61, 4), (60, 200, 5), (12, 40, 5), (12, 9, 6), (12, 12, 11), (2, 5, 1), (5, 2, 1)],
@@ -31,6 +44,7 @@ def test_caml_is_the_svd_and_fit_of_each_point(count, features, d):
         same_curvatures(one, by_svd(expected, d), 1e-8)
 
 
+@each_way
 @pytest.mark.parametrize("decades", [6, 9, 12])
 @pytest.mark.parametrize(("count", "features"), [(60, 200), (60, 60), (60, 30), (100, 12)])
 def test_caml_keeps_the_digits_of_an_svd_on_ill_conditioned_data(count, features, decades):
@@ -42,6 +56,7 @@ def test_caml_keeps_the_digits_of_an_svd_on_ill_conditioned_data(count, features
     same_curvatures(at_origin(z[None], 5), by_svd(z.numpy(), 5), 1e-7)
 
 
+@each_way
 def test_one_chunk_may_hold_flat_curved_and_dead_points():
     rich, flat = normal(40, 30) * torch.logspace(0, -9, 30, dtype=torch.float64), torch.zeros(40, 30, dtype=torch.float64)
     flat[:, :3] = normal(40, 3, seed=1)
@@ -50,6 +65,7 @@ def test_one_chunk_may_hold_flat_curved_and_dead_points():
     assert found[1].abs().max() < 1e-10 and (found[2] == 0).all()
 
 
+@each_way
 def test_caml_of_a_relu_layer_agrees_with_an_svd():
     x = normal(200, 6) * torch.logspace(0, -6, 6, dtype=torch.float64)
     z = (x @ normal(6, 100) + 0.01 * normal(100)).relu()
@@ -59,6 +75,7 @@ def test_caml_of_a_relu_layer_agrees_with_an_svd():
     same_curvatures(at_origin(z[None], 4), by_svd(z.numpy(), 4), 1e-8)
 
 
+@each_way
 @pytest.mark.parametrize(
     ("surface", "q", "radius", "count", "expected"),
     [
@@ -90,6 +107,7 @@ def test_caml_dilutes_curvature_by_the_number_of_normals(surface, q, features, c
     assert mapc(z, q) == pytest.approx(total / (min(features, count) - q), rel=0.01)
 
 
+@each_way
 @pytest.mark.parametrize(("count", "low", "high"), [(256, 1, 1.01), (60, 0.9, 0.999), (20, 0.4, 0.75)])
 def test_caml_shrinks_when_the_fit_is_under_determined(count, low, high):
     """A ten-sphere has 65 terms; the pseudo-inverse gives the smallest of the many answers that fit fewer points."""
@@ -122,9 +140,11 @@ def test_caml_depends_on_more_than_the_surface():
     assert mapc(turned(z, 20), 2) < 0.2 * narrow
 
 
-def test_single_precision_flattens_what_is_small():
+@each_way
+@pytest.mark.parametrize("features", [32, 512])
+def test_single_precision_flattens_what_is_small(features):
     """The published solver: its default cut-off deletes the quadratic part once neighbours are near."""
-    z = turned(graph(cap(), 5, 0.3, 128, n=4), 32)
+    z = turned(graph(cap(), 5, 0.3, 128, n=4), features)
     exact = mapc(z, 5)
     for decade in range(-8, 7, 2):
         scale = 10.0**decade
@@ -138,12 +158,14 @@ def test_single_precision_flattens_what_is_small():
     assert scale * mapc(scale * z, 5, cutoff=1e-2) < 1e-6 * exact  # the cut-off does it, not the precision
 
 
+@each_way
 def test_precision_of_the_answer_is_the_solvers():
     z = normal(1, 20, 5)
     kinds = {None: torch.float64, torch.float64: torch.float64, torch.float32: torch.float32}
     assert {asked: at_origin(z.float(), 2, dtype=asked).dtype for asked in kinds} == kinds
 
 
+@each_way
 def test_more_points_than_a_chunk_are_the_same_points():
     z = normal(2 * quadratic.CHUNK + 1, 20, 6)
     assert torch.allclose(at_origin(z, 2)[-1:], at_origin(z[-1:], 2), rtol=1e-10)
