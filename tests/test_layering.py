@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parents[1]
 LENSES = ("depth", "frames", "paths", "curvature")
 FLOORS = [("networks",), LENSES, ("verdicts",), ("book",), ("__main__",)]
-RUNNING = {f"helpers.book.{name}" for name in ("runner", "execute", "site", "checks")}  # what runs notebooks
+RUNNING = {f"helpers.book.{name}" for name in ("runner", "execute", "site", "checks", "recording", "single_page", "inlining", "speaking", "told")}  # what runs notebooks
 LONGEST = 300  # lines
 LINES = {"depth": 480, "frames": 290, "paths": 420, "curvature": 330, "lenses": 220}  # of code, at most; half of it open
 

@@ -1,5 +1,6 @@
 """Figures of a chapter: all that draws, from here; estimates with intervals one below the other, and claims."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -88,6 +89,29 @@ def forest(ax: Axes, table: pd.DataFrame, register: Mapping) -> None:
         ticks = (-rule.bound, rule.bound) if rule.kind == "within" else (rule.bound,)
         ax.plot(ticks, [y] * len(ticks), "|", color="black", markersize=18)
     from_top(ax, names)
+
+
+def by_choice(judged, names: Sequence[str], height: float = 4.0) -> tuple[Figure, np.ndarray]:
+    """Claims at every choice that they leave open, a panel each; faithful hollow, corrected filled; bounds dotted.
+
+    Claims of which nothing was measured have no panel; figure and axes.
+    """
+    table, blue = judged.intervals, COLOURS["trained"]
+    names = [name for name in names if name in set(table["claim"])]
+    fig, axes = panels(max(1, math.ceil(len(names) / 2)), height=height / 2, rows=min(2, len(names)))
+    for ax, name in zip(axes.flat, names):
+        rows = table[table["claim"] == name].reset_index(drop=True)
+        for y, row in enumerate(rows.itertuples()):
+            how = {"color": blue, **(ARMS[row.arm] | {"markeredgecolor": blue})}
+            ax.plot([row.low, row.high], [y, y], color=blue, linestyle=how["linestyle"])
+            ax.plot(row.estimate, y, **how)
+        rule = next(iter(judged.register[name].rules.values()))
+        for bound in (-rule.bound, rule.bound) if rule.kind == "within" else (rule.bound,):
+            dotted(ax, x=bound)
+        from_top(ax, [choice or "headline" for choice in rows["choice"]])
+        ax.tick_params(axis="y", labelsize="x-small")
+        ax.set_title(f"{name}: {judged.register[name].short}", fontsize="small")
+    return fig, axes
 
 
 def claims(judged, height: float = 4.2) -> tuple[Figure, np.ndarray]:

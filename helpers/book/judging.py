@@ -13,6 +13,8 @@ from helpers.verdicts.agreement import agreement
 from helpers.verdicts.claims import Claim, register
 from helpers.verdicts.values import Measured
 
+DIGITS = 7  # of a value, significant
+RERUN = "digits"  # the recorded profile that a live run repeats, small
 SIZES = (3, 5, 10)  # seeds of a smaller run, besides those of the live one
 
 
@@ -51,8 +53,9 @@ def judge(run, measured: Measured, seeds: Sequence[int]) -> Judged:
     """
     known = register(run.chapter)
     values = verdicts.tidy(measured, seeds)
+    values["value"] = values["value"].map(lambda value: records.rounded(value, DIGITS))  # as they are recorded
     intervals = verdicts.judging.intervals(values, known)
-    found = verdicts.judging.table(intervals, known, run.profile)
+    found = verdicts.judging.table(intervals, known, run.profile if run.profile in records.RECORDED else RERUN)
     judged = Judged(known, values, intervals, found.assign(computed_by=sources.computing(run.chapter)))
     records.save(run, "values", values.astype(dict.fromkeys(values.columns[:-1].drop("seed"), "category")))
     records.save(run, "intervals", intervals)

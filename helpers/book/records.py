@@ -181,15 +181,21 @@ def device_name(device) -> str:
     if getattr(device, "type", "cpu") == "cuda":
         import torch
 
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     return str(getattr(device, "type", "cpu")).upper()
 
 
 def _pack(column: pd.Series) -> dict:
-    if isinstance(column.dtype, pd.CategoricalDtype):  # a text that is often repeated
+    if isinstance(column.dtype, pd.CategoricalDtype) or _repeats(column):
         known = [None if pd.isna(value) else value for value in column.unique()]
         return {"type": "category", "known": known, "values": [known.index(None if pd.isna(v) else v) for v in column]}
     return {"type": str(column.dtype), "values": [_number(value) for value in column.tolist()]}
+
+
+def _repeats(column: pd.Series) -> bool:
+    """Is it text that stands many times? Then each is written once."""
+    texts = column.dropna()
+    return len(texts) > 20 and all(isinstance(text, str) for text in texts) and 5 * texts.nunique() < len(column)
 
 
 def _number(value):

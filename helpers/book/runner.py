@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from helpers.book import execute, manifest, records, sources
 from helpers.book.parameters import overrides, resolve, table, validate
-from helpers.networks import numerics
+from helpers.networks import numerics, pointing
 from helpers.networks.cache import digest, write
 from helpers.networks.user_code import reader
 
@@ -145,13 +145,8 @@ def key(chapter: str, profile: str = "laptop", changes: dict | None = None) -> s
 
 
 def _state(value) -> list:
-    """What a parameter points at: the code of a reader's network; names, sizes and times of files (`folder:PATH`)."""
-    if not isinstance(value, str) or not value:
-        return []
-    path = Path(value.removeprefix("folder:"))
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    found = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
-    return [*found, *reader(value).items()]
+    """What a parameter points at: files of images and of weights (names, sizes, times), the code of a reader's network."""
+    return [*pointing.files(value), *reader(value).items()] if isinstance(value, str) and value else []
 
 
 def _execute(chapter: str, profile: str, values: dict, folder: Path) -> float:

@@ -96,7 +96,7 @@ def cells(chapter: str, without: tuple[str, ...] = ()) -> dict[str, str]:
 
 def measuring(chapter: str) -> str:
     """The hash of what measures in a chapter: its cells but the drawing ones, and the helpers that they import."""
-    measured = cells(chapter, without=("parameters", "figure"))
+    measured = cells(chapter, without=("parameters", "figure", "told"))
     return digest(list(measured.values()), helpers_used(measured.values(), without=HOUSEKEEPING))
 
 

@@ -106,17 +106,17 @@ def load(
 ) -> Dataset:
     """A data set by name: `digits`, `digits20`, `cifar10`, `cifar100`, `noise`, `noise32`, or `folder:PATH`.
 
-    A folder holds `train` and `test`, each with one subfolder a class or with images alone (then labels are None); a
-    folder without these two is split 80 to 20 by the seed. Its images are scaled so that the shorter side is `size`
-    pixels and cropped to the centre; the decoded images are kept in the cache. The other data sets have a size and a
-    split of their own, whatever the seed. `noise` and `noise32` have pixels of N(1/2, 1/4) and labels at random, which
+    A folder is looked for as given, and in LAYERS_DATA. It holds `train` and `test`, each with one subfolder a class or
+    with images alone (then labels are None); a folder without these two is split 80 to 20 by the seed. Its images are
+    scaled so that the shorter side is `size` pixels and cropped to the centre; the decoded images are kept in the cache.
+    The other data sets have a size and a split of their own, whatever the seed. `noise` and `noise32` have pixels of N(1/2, 1/4) and labels at random, which
     can only be memorised (Badger 2022). Nothing is downloaded unless `download` is true or LAYERS_DOWNLOAD is 1.
 
     Raises ValueError for an unknown name, a missing or needless `size`, an empty folder or an unreadable image, and
     FileNotFoundError for a data set that is not on this machine.
     """
     if name.startswith("folder:"):
-        parts = _folder(Path(name.removeprefix("folder:")).expanduser(), size, seed)
+        parts = _folder(_located(Path(name.removeprefix("folder:")).expanduser()), size, seed)
     elif size is not None:
         raise ValueError(f"size={size}: {name} has a size of its own; only folder:PATH takes one")
     elif name in ("digits", "digits20"):
@@ -219,6 +219,12 @@ def _cifar(name: str, download: bool) -> dict:
         "LAYERS_DOWNLOAD=1 and run this again: it goes to the first of these. The data sets digits and digits20 "
         "work without internet."
     )
+
+
+def _located(root: Path) -> Path:
+    """A folder of images as given, or else in LAYERS_DATA."""
+    own = os.environ.get("LAYERS_DATA")
+    return Path(own).expanduser() / root if own and not root.is_dir() else root
 
 
 def _folder(root: Path, size: int | None, seed: int) -> dict:

@@ -29,7 +29,7 @@ def progress(what: str, total: int) -> Callable[[], None]:
     return told
 
 
-def spelled(seconds: float) -> str:
+def spelled(seconds: float | int) -> str:
     """A length of time in words: 40 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"

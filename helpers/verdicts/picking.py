@@ -39,6 +39,20 @@ def trend(table: pd.DataFrame, column: str, points: Sequence[str], **values) -> 
     return by_seed(table, along, **values)
 
 
+def star(values: pd.DataFrame, choices: Sequence[str], head: str, among: Sequence[str] = ()) -> dict[str, pd.Series]:
+    """A statistic by seed at the first choice, then at each other one alone: the spokes of a star, not a full grid.
+
+    Args:
+        values: indexed by choice and seed, one column a network's architecture.
+        choices: the headline first.
+        head: the architecture at which choices are varied.
+        among: architectures that are themselves a choice, at the first of the others; `head` the headline, which comes first.
+    """
+    first, *others = choices
+    found = {f"architecture: {name}": values[name].loc[first] for name in dict.fromkeys([head, *among])} if among else {}
+    return found | {choice: values[head].loc[choice] for choice in (others if among else choices)}
+
+
 def tilt(table: pd.DataFrame, x: str, y: str, **values) -> pd.Series:
     """Decades of y that one of x adds, by seed, over the rows with these values: the slope of log10 y on x."""
     return by_seed(table, lambda rows: np.polyfit(rows[x], np.log10(rows[y]), 1)[0], **values)

@@ -147,3 +147,20 @@ def test_a_forest_has_a_row_for_each_judged_claim(ax):
     assert [line.get_linestyle() for line in intervals] == ["--", "-", "--"]
     assert [(list(line.get_xdata()), line.get_ydata()[0]) for line in bounds] == [([-0.5, 0.5], 0), ([0.0], 1)]
     assert abs(estimates[0].get_ydata()[0] - estimates[1].get_ydata()[0]) > 0.2  # the arms do not cover each other
+
+
+def test_claims_by_choice_have_a_row_a_choice_and_a_panel_a_claim():
+    columns = ["claim", "arm", "choice", "estimate", "low", "high"]
+    rows = [("X1", "faithful", "d: 1", 1.0, 0.5, 1.5), ("X1", "corrected", "q: 2", -1.0, -1.5, -0.5),
+            ("X2", "corrected", "", 0.1, 0.0, 0.2)]  # fmt: skip
+    rule = Rule("within", "an effect", bound=0.3, margin=0.3)
+    known = {name: SimpleNamespace(rules={"faithful": rule}, short="in short") for name in ("X1", "X2", "X3")}
+    judged = SimpleNamespace(intervals=pd.DataFrame(rows, columns=columns), register=known)
+    _, axes = figures.by_choice(judged, ["X2", "X1", "X3"])
+    second, first = axes.flat
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in (first, second)] == ["X1: in short", "X2: in short"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["d: 1", "q: 2"]
+    assert [label.get_text() for label in second.get_yticklabels()] == ["headline"]
+    dots = [line for line in first.lines if line.get_marker() == "o"]
+    assert [float(dot.get_xdata()[0]) for dot in dots] == [1.0, -1.0]
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]

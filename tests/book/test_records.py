@@ -179,3 +179,9 @@ def test_what_is_missing_among_texts_is_plain_json(run):
     assert json.loads(text, parse_constant=pytest.fail)["table"]["mixed"]["values"] == [1, None, "x"]
     found = records.load("tiny", "gaps", "laptop").table
     assert found["method"].isna().tolist() == [False, True, False] and found["method"][0] == "t"
+
+
+def test_text_that_stands_many_times_is_written_once(run):
+    table = pd.DataFrame({"model": ["resnet14", "vgg8", None] * 20, "point": [f"layer{k}" for k in range(60)]})
+    path = records.save(run, "texts", table)
+    assert path.read_text().count("resnet14") == 1 and records.load("tiny", "texts", run).table.equals(table)

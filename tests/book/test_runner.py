@@ -1,6 +1,7 @@
 """The runner: results kept whole, nothing run twice."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import nbformat
 import pytest
 from small_book import command, contents, environment
 
-from helpers.book import execute, runner, site
+from helpers.book import execute, recording, runner, site
 from helpers.networks.cache import write
 
 
@@ -47,19 +48,32 @@ def test_another_value_is_another_run_and_the_default_is_none(here, monkeypatch)
     shutil.rmtree(folder), shutil.rmtree(runner.place("tiny", "smoke"))
 
 
-def test_a_paper_run_is_published_and_one_with_changes_is_not(fresh, monkeypatch):
-    (fresh / "book" / "profiles" / "paper").mkdir(parents=True)
+def test_a_recording_is_published_and_a_run_is_not(fresh, monkeypatch):
+    write(fresh / "book" / "profiles" / "paper" / "tiny.yml", "scale: 3\n")
+    monkeypatch.setenv("LAYERS_WORKERS", "1")
 
     def execute(chapter, profile, values, folder):
         write(folder / "records" / "values.json", json.dumps(values))
         return 0.0
 
     monkeypatch.setattr(runner, "_execute", execute)
-    committed = write(fresh / "book" / "records" / "tiny" / "former.json", "{}").parent
+    committed = write(fresh / "book" / "records" / "paper" / "tiny" / "former.json", "{}").parent
     runner.run("tiny", "paper", {"scale": 2})
-    assert [path.name for path in committed.iterdir()] == ["former.json"]
     runner.run("tiny", "paper")
+    assert [path.name for path in committed.iterdir()] == ["former.json"]
+    assert recording.record("tiny", "paper", workers=3) == committed and os.environ["LAYERS_WORKERS"] == "3"
     assert sorted(path.name for path in committed.iterdir()) == ["SHA256SUMS", "values.json"]
+    assert json.loads((committed / "values.json").read_text())["scale"] == 3
+
+
+@pytest.mark.parametrize(("profile", "message"), [
+    ("digit", "profile = 'digit': expected one of .*; did you mean 'digits'"),
+    ("laptop", "profile = 'laptop': expected one of"),
+    ("cifar", "profile = 'cifar': expected one that tiny has; there is no tiny.yml"),
+])  # fmt: skip
+def test_only_a_recorded_profile_that_the_chapter_has_is_recorded(fresh, profile, message):
+    with pytest.raises(ValueError, match=message):
+        recording.record("tiny", profile)
 
 
 def test_two_runs_by_papermill_alone_keep_their_own_records(fresh):

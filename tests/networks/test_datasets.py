@@ -160,10 +160,12 @@ def test_a_folder_is_split_by_the_seed(folder):
     assert first.checksum == again.checksum != other.checksum
 
 
-def test_a_flat_folder_has_no_labels(tmp_path):
+def test_a_flat_folder_has_no_labels(tmp_path, monkeypatch):
     for i in range(10):
         paint(tmp_path / "flat" / f"{i}.jpg", 20 * i, size=(12, 8))
     flat = datasets.load(f"folder:{tmp_path}/flat", size=8)
+    monkeypatch.setenv("LAYERS_DATA", str(tmp_path))
+    assert datasets.load("folder:flat", size=8).checksum == flat.checksum
     assert flat.train_labels is None and flat.test_labels is None and flat.classes == ()
     assert len(flat.train_images) == 8 and flat.train_images.shape[1:] == (3, 8, 8)
     with pytest.raises(ValueError, match="no labels"):

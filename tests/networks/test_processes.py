@@ -28,3 +28,27 @@ def test_a_mistake_beside_comes_back(monkeypatch):
     divide = lambda number: 1 / number  # noqa: E731
     with pytest.raises(ZeroDivisionError):
         list(processes.side_by_side(divide, [(1,), (0,), (2,)]))
+
+
+@pytest.mark.parametrize(("asked", "found"), [("3", 3), ("", 2), (None, 2)])
+def test_as_many_processes_as_are_asked_for_or_one_a_core(monkeypatch, asked, found):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.delenv("LAYERS_WORKERS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("LAYERS_WORKERS", asked)
+    assert processes.workers() == found
+
+
+def test_progress_tells_the_time_that_is_left(monkeypatch, capsys):
+    clock = iter([100.0, 130.0, 160.0, 161.0])
+    monkeypatch.setattr(processes.time, "monotonic", lambda: next(clock))
+    told = processes.progress("bends", 3)
+    for _ in range(3):
+        told()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["bends: 1 of 3, about 60 s left", "bends: 2 of 3, about 30 s left", "bends: 3 of 3"]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(12.4, "12 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_times_in_words(seconds, words):
+    assert processes.spelled(seconds) == words

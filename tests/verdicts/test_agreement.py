@@ -69,3 +69,12 @@ def test_what_has_no_verdict_or_no_seeds_has_no_row(tmp_path):
 
 def test_the_same_every_time(tmp_path):
     assert share(tmp_path, normal(0.5, 1.0, 20)) == share(tmp_path, normal(0.5, 1.0, 20))
+
+
+def test_networks_without_a_seed_are_the_same_in_every_run(tmp_path):
+    """They add nothing to what is left to chance, and can change the verdict."""
+    effect = normal(1.0, 0.1)
+    elsewhere = pd.Series([0.9, 1.0, 1.1], ["resnet20", "resnet32", "resnet44"])
+    assert share(tmp_path, {"a": effect, "b": elsewhere}) == {5: 1.0}
+    assert share(tmp_path, {"a": effect, "b": elsewhere - 1}) == {5: 1.0}  # inconclusive, always
+    assert share(tmp_path, {"b": elsewhere}) == {}

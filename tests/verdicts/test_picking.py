@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from helpers.verdicts import by_seed, decades, less, pick, tilt, trend
+from helpers.verdicts import by_seed, decades, less, pick, star, tilt, trend
 
 TABLE = pd.DataFrame({
     "seed": [7, 7, 7, 3, 3, 3],
@@ -78,3 +78,16 @@ def test_a_reference_is_taken_off_where_the_keys_agree():
     assert found["error"].tolist() == [0, 1, 5, 4, 3, 2, *[0] * 6]
     with pytest.raises(ValueError, match="duplicate"):
         less(table, ["error"], ["seed"], kind="base")
+
+
+def test_a_star_has_each_choice_alone():
+    """The headline once, other architectures at it, other choices at the first architecture."""
+    index = pd.MultiIndex.from_product([["d: 1", "d: 2"], [100, 101]], names=["choice", "seed"])
+    values = pd.DataFrame({"vgg8": [1.0, 2, 3, 4], "cnn4": [5.0, 6, 7, 8]}, index)
+    found = star(values, ["d: 1", "d: 2"], "vgg8")
+    assert {name: list(each) for name, each in found.items()} == {"d: 1": [1, 2], "d: 2": [3, 4]}
+    found = star(values, ["d: 1", "d: 2"], "cnn4", ["vgg8", "cnn4"])
+    assert {name: list(each) for name, each in found.items()} == {
+        "architecture: cnn4": [5, 6], "architecture: vgg8": [1, 2], "d: 2": [7, 8],
+    }  # fmt: skip
+    assert found["d: 2"].index.name == "seed"
