@@ -139,7 +139,7 @@ UNTRAINED = {
     "a message of training": ("fitting", "a smaller lr may help", "try another lr"),
     "a message of a specification": ("fitting", "expected sgd or adam", "expected one of sgd and adam"),
     "a line of progress": ("fitting", "of {spec.epochs}, loss {mean_loss:.3f}", "done, {mean_loss:.2f}"),
-    "a message of the cache": ("training", "trained {done} of {len(missing)} networks", "{done} done"),
+    "a message of the cache": ("training", "networks trained", "done"),
 }
 # Each copy of the package is imported in a process of its own, forked from one in which torch is there already.
 KEYS = """

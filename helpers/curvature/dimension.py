@@ -8,6 +8,8 @@ from torch import Tensor
 
 from helpers.networks.numerics import double
 
+FEW = 0.05  # of the points: so many may be compared with all the others
+
 
 def _cloud(points: Tensor, fewest: int) -> Tensor:
     """The points in float64, once they pass inspection."""
@@ -22,15 +24,19 @@ def _two_nearest(points: Float[Tensor, "n D"], rows: int = 64) -> Float[Tensor, 
     """Distances to the two nearest other points.
 
     |x|^2 + |y|^2 - 2xy loses the digits that near neighbours need, but says which points may be the nearest: a few, to
-    which distances are taken by differences. Where rounding might hide another one, they are taken to all points.
+    which distances are taken by differences. In single precision that takes half of the time, and most often is enough;
+    where rounding might hide another point, double precision asks again, and then distances are taken to all points.
     """
-    squares, places, rounding = _candidates(points)
-    found = [
-        _distances(here[:, None], points[there])[:, 0].topk(2, largest=False).values
-        for here, there in zip(points.split(rows), places.split(rows))
-    ]
-    near = torch.cat(found)
-    unsure = (squares[:, -1] - rounding < near[:, 1].square()).nonzero()[:, 0]
+    for dtype in (torch.float32, points.dtype):
+        squares, places, rounding = _candidates(points, dtype)
+        found = [
+            _distances(here[:, None], points[there])[:, 0].topk(2, largest=False).values
+            for here, there in zip(points.split(rows), places.split(rows))
+        ]
+        near = torch.cat(found)
+        unsure = (squares[:, -1] - rounding < near[:, 1].square()).nonzero()[:, 0]
+        if len(unsure) < FEW * len(points):
+            break
     for some in unsure.split(rows):
         every = _distances(points[some], points).scatter(1, some[:, None], math.inf)  # a point is not its own neighbour
         near[some] = every.topk(2, largest=False).values
@@ -42,15 +48,17 @@ def _distances(x: Float[Tensor, "*b n D"], y: Float[Tensor, "*b m D"]) -> Float[
 
 
 def _candidates(
-    points: Float[Tensor, "n D"], kept: int = 8, block: int = 1024
+    points: Float[Tensor, "n D"], dtype: torch.dtype, kept: int = 8, block: int = 1024
 ) -> tuple[Float[Tensor, "n k"], Int64[Tensor, "n k"], Float[Tensor, "n"]]:
     """Squared distances to the few nearest others, ascending, who they are, and how far rounding may be off.
 
-    Every block of products serves the points of both its sides.
+    By products in this precision; every block of them serves the points of both its sides.
     """
     kept, centred = min(kept, len(points) - 1), points - points.mean(0)
+    unit = float(centred.abs().max()) or 1.0  # no square overflows in single precision
+    sizes, centred = centred.norm(dim=1), (centred / unit).to(dtype)
     norms = centred.square().sum(1)
-    least = points.new_full((len(points), kept), math.inf)
+    least = centred.new_full((len(points), kept), math.inf)
     places = torch.zeros_like(least, dtype=torch.long)
 
     def merge(start: int, squares: Tensor, first: int) -> None:
@@ -68,10 +76,11 @@ def _candidates(
             else:
                 merge(j, squares.T, i)
             merge(i, squares, j)
-    # Of sums over features, and of taking off the mean.
-    of_sums, of_mean = ((size + size.max()).square() for size in (norms.sqrt(), points.norm(dim=1)))
-    rounding = torch.finfo(points.dtype).eps * (4 * points.shape[1] * of_sums + 16 * of_mean)
-    return least, places, rounding
+    # Of sums over features and of the precision, and of taking off the mean.
+    of_sums, of_mean = ((size + size.max()).square() for size in (sizes, points.norm(dim=1)))
+    own, exact = (torch.finfo(each).eps for each in (dtype, points.dtype))
+    rounding = own * 4 * (points.shape[1] + 4) * of_sums + exact * 16 * of_mean
+    return least.to(points) * unit**2, places, rounding
 
 
 def two_nn(points: Float[Tensor, "n D"], discard: float = 0.1) -> float:
