@@ -15,7 +15,9 @@ from helpers.verdicts import claims
 
 FIGURE = {"tags": ["figure", "hide-input"]}
 CELLS = [
-    ("title", "# {title}\n\n**What we found.** One sentence that a reader remembers.\n\n**Status.** Not a chapter yet."),
+    ("title", "# {title}\n\nWhat is asked, in a sentence that is true whatever a run finds. **Status.** Not a chapter yet."),
+    ("strip", ["strip"], "*The verdicts stand here once they are recorded; those of this run stand below.*"),
+    ("finding", ["result"], "**What we found.** One sentence that a reader remembers, and only the record's."),
     ("question", "## The question\n\nWhat changes from layer to layer? A paper's claim, or a question of our own: {claim}."),
     ("parameters-text", "## Parameters\n\nEverything below follows from these values. {doc}`rerun` says how to change them."),
     ("parameters", {"tags": ["parameters"]}, '''\
@@ -61,6 +63,7 @@ rows = table[table["model"] == models[0]]
 colours = {name: figures.COLOURS[name] for name in zoo.conditions}
 panel = figures.Panel(rows, "dimension", models[0], "dimension", ylim=(0, None))
 figures.curves([panel], "condition", colours);'''),
+    ("profiles-reading", ["result", "claim:{claim}"], "What the figure says, of the record, and why."),
     ("claims-text", "## The claims, judged\n\nTheir rules stand in `book/claims.yml`, committed before the run."),
     ("verdicts", {}, '''\
 last = table[table["point"] == table["point"].iloc[-1]]
@@ -110,8 +113,8 @@ def _notebook(name: str, claim: str):
     cells = []
     for identity, *rest in CELLS:
         text = filled(rest[-1])
-        if len(rest) == 1:
-            cell = new_markdown_cell(text)
+        if len(rest) == 1 or isinstance(rest[0], list):  # text, with its tags
+            cell = new_markdown_cell(text, metadata={"tags": [filled(tag) for tag in rest[0]]} if len(rest) > 1 else {})
         else:
             cell = new_code_cell(text, metadata=_filled(rest[0], filled))
         cell.id = identity

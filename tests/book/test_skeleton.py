@@ -35,6 +35,8 @@ def test_a_new_chapter_runs_at_smoke(book):
     listed = [each["file"] for part in yaml.safe_load((book / "_toc.yml").read_text())["parts"] for each in part["chapters"]]
     assert listed.index("book/texture") == listed.index("book/lenses") + 1
     assert not [mistake for mistake in checks.check()[0] if "texture" in mistake]
+    tagged = {cell.id: cell.metadata.get("tags") for cell in sources.notebook("texture").cells if cell.cell_type == "markdown"}
+    assert tagged["strip"] == ["strip"] and tagged["profiles-reading"] == ["result", "claim:T1"] and not tagged["question"]
     folder = runner.run("texture", "smoke")
     assert {"profiles", "values", "intervals", "claims"} == {path.stem for path in (folder / "records").glob("*.json")}
 
