@@ -34,7 +34,7 @@ from helpers.networks import training
 os.cpu_count, training.WORTH = lambda: 2, 0
 training.prefetch([training.Spec("mlp1", seed=seed, epochs=1_000_000) for seed in (1, 2)])"""
 WORK = {"measuring": (MEASURING, "busy-*"), "training": (TRAINING, "cache/networks/*.lock")}
-GONE = 30  # seconds; 5 are enough where nothing else runs, and what the workers do takes much longer
+GONE = 5  # seconds; what the workers do takes much longer
 VICTIMS = {"runner": "runpy", "executor": "execute.py", "kernel": "ipykernel_launcher"}
 
 
