@@ -84,8 +84,12 @@ def recorded(chapter: str, profile) -> Judged | None:
 
 def smaller_runs(chapter: str) -> list[int]:
     """Numbers of seeds for which agreement is asked: a few, and those of the chapter's live run."""
-    live = [len(each.default) for each in parameters.parameters(chapter) if each.unit == "seeds"]
-    return sorted({*SIZES, *live})
+    return sorted({*SIZES, *live_seeds(chapter)})
+
+
+def live_seeds(chapter: str) -> list[int]:
+    """How many seeds the chapter's live run has by default, for each of its parameters that lists seeds."""
+    return [len(each.default) for each in parameters.parameters(chapter) if each.unit == "seeds"]
 
 
 def show(judged: Judged, origin: str) -> None:

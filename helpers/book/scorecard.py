@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from IPython.display import Markdown
 
-from helpers.book import page, parameters, records, sources
+from helpers.book import page, records, sources
+from helpers.book.judging import live_seeds
 from helpers.book.origins import badge, downloads
 from helpers.book.scoregrid import SHAPES, grid, mark, short
 from helpers.verdicts import claims, spell
@@ -76,7 +77,7 @@ def _agreement(run, chapter: str, profile: str) -> pd.DataFrame:
     live = records.load(chapter, "values", run.profile)
     values = pd.DataFrame(columns=[*KEYS, "seed"]) if live is None or not len(live.table) else live.table
     own = values.groupby(KEYS, observed=True)["seed"].nunique().rename("own").reset_index()
-    usual = max((len(each.default) for each in parameters.parameters(chapter) if each.unit == "seeds"), default=0)
+    usual = max(live_seeds(chapter), default=0)
     table = record.table.merge(own, on=KEYS, how="left")
     apart = (table["seeds"] - table["own"].fillna(usual).astype(float)).abs()
     nearest = table.assign(apart=apart).sort_values("apart", kind="stable").drop_duplicates(KEYS)
